@@ -1,0 +1,74 @@
+# make            what the targets do
+# PYTHON3=...     the interpreter for .venv; default: the newest tested one in PATH
+SHELL := /bin/sh
+.NOTPARALLEL:
+.PHONY: help env lint sanity unit integration molecule test demo build lock clean
+
+PYTHON := .venv/bin/python
+RECORD := .cache/record
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
+
+help:
+	@echo "make env          .venv from requirements.lock, and this checkout as ansible_collections/dbops/timescale"
+	@echo "make demo         a small migration between two throwaway servers"
+	@echo "make test         everything below, and what was skipped"
+	@echo "make lint         ruff, mypy, ansible-lint, sanity"
+	@echo "make sanity       ansible-test sanity"
+	@echo "make unit         tests without servers"
+	@echo "make integration  tests on throwaway servers"
+	@echo "make molecule     the molecule scenarios"
+	@echo "make build        the collection's tarball, in dist/"
+	@echo "make lock         requirements.lock from requirements.in"
+	@echo "make clean        remove what make made"
+
+# The folder is in the stamp because a virtual environment cannot be moved.
+ifneq ($(shell cat .venv/made-in 2>/dev/null),$(CURDIR))
+.PHONY: .venv/made-in
+endif
+.venv/made-in: requirements.lock
+	@sh tests/tooling/make_env.sh $(PYTHON3)
+
+# Ansible, mypy and pytest find the checkout by this link. make_env has no part in it: the link must be there always.
+env: .venv/made-in
+	@mkdir -p .ansible/collections/ansible_collections/dbops
+	@ln -sfn ../../../.. .ansible/collections/ansible_collections/dbops/timescale
+
+lint: env
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy -p ansible_collections.dbops.timescale.plugins -p tests
+	$(PYTHON) -m ansiblelint --offline --profile production
+	@$(MAKE) --no-print-directory sanity
+
+sanity: env
+	@sh tests/tooling/sanity.sh
+
+unit: env
+	$(PYTHON) -m pytest tests/unit
+
+integration: env
+	$(PYTHON) -m pytest tests/integration
+
+# A folder of its own each time: molecule's old state would make it skip steps.
+molecule: env
+	@sh tests/tooling/molecule.sh
+
+test: export TEST_RECORD_DIR := $(RECORD)
+test: env
+	@rm -rf $(RECORD)
+	@$(MAKE) --no-print-directory lint unit integration molecule
+	@$(PYTHON) tests/tooling/summary.py $(RECORD)
+
+demo: env
+	@PYTHONPATH="$(CURDIR)/.ansible/collections" $(PYTHON) -m tests.demo
+
+build: env
+	@$(PYTHON) tests/tooling/stage.py --build dist
+
+lock:
+	@sh tests/tooling/lock.sh
+
+clean:
+	rm -rf .venv .ansible .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis collections dist tests/output
