@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the dbops.timescale authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loads the sample databases of ``tests/samples``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg2
+
+from .installations import version_key
+from .servers import Server
+
+SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+OWNER = "sensor_admin"
+READERS = ("sensor_reader", "sensor_writer")
+MARK = re.compile(
+    r"^--: (?P<how>step|alone) (?P<name>.+?)(?: (?P<bound>since|before) (?P<version>[\d.]+))?$(?P<text>.*?)(?=^--: |\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+class Part(NamedTuple):
+    """One marked part of a sample file; ``alone`` is a single statement outside any transaction."""
+
+    name: str
+    alone: bool
+    text: str
+
+
+def parts(file: str, version: str | None) -> Iterator[Part]:
+    """The parts of a sample that a TimescaleDB of that version (or a server without one) takes."""
+    for found in MARK.finditer((SAMPLES / file).read_text(encoding="utf-8")):
+        if found["bound"]:
+            later = version is not None and version_key(version) >= version_key(found["version"])
+            if later != (found["bound"] == "since"):
+                continue
+        yield Part(found["name"], found["how"] == "alone", found["text"])
+
+
+def create_roles(server: Server) -> None:
+    """The roles that the samples name. All may log in; none is a superuser."""
+    for role in (OWNER, *READERS):
+        server.create_role(role)
+
+
+def load(server: Server, db: str, file: str = "fill_levels.sql", version: str | None = None) -> str:
+    """Create a database that holds a sample, owned by ``sensor_admin``, and return its name.
+
+    Raises:
+        RuntimeError: a part of the file fails; the text names the part.
+    """
+    create_roles(server)
+    server.create_database(db, extension_version=version, owner=OWNER)
+    connection = server.connect(db, OWNER)
+    try:
+        for part in parts(file, version):
+            with connection.cursor() as cursor:
+                try:
+                    cursor.execute(part.text)
+                except psycopg2.Error as err:
+                    raise RuntimeError(f"{file}, {part.name}: {err}") from err
+    finally:
+        connection.close()
+    return db
