@@ -1,0 +1,296 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Runs a plan: several connections, dependencies, retries, cancellation. Knows nothing about what the steps are for."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import signal
+import threading
+import time
+import typing as t
+
+from ._connection import Database, set_many
+from ._errors import ConnectionFailed, Interrupted, StatementFailed, TimescaleError
+from ._plan import OUTCOME_OF_ACTION, Outcome, Plan, Step
+from ._sql import identifier, statement
+
+__all__ = ["apply_plan"]
+
+# PostgreSQL manual, appendix A: lock not available, deadlock, serialization failure, shutdowns.
+_WORTH_A_RETRY = ("55P03", "40P01", "40001", "57P01", "57P02", "57P03")
+_EXISTS = ("42P07", "42710", "42P16", "42701")
+_POLL = 0.5  # seconds between two looks at who waits for whom
+
+_BLOCKERS = """
+SELECT w.pid, b.pid, b.usename, (pg_catalog.now() - b.query_start)::pg_catalog.text
+FROM pg_catalog.pg_stat_activity AS w
+CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS p (pid)
+JOIN pg_catalog.pg_stat_activity AS b ON b.pid = p.pid
+WHERE w.pid = ANY (%(pids)s) AND w.wait_event_type = 'Lock'
+"""
+
+
+def apply_plan(plan: Plan, database: Database, *, jobs: int, retries: int) -> list[Outcome]:
+    """Run every step whose dependencies succeeded; a failed step does not stop the others.
+
+    :param database: the control session; each worker opens one of its own like it.
+    :param jobs: the number of connections that work.
+    :param retries: how often a step is tried again after a lock timeout, a deadlock or a lost connection.
+    :returns: one outcome per step, in the order of the plan.
+    :raises Interrupted: SIGINT or SIGTERM came; running statements were cancelled. ``outcomes`` in its details.
+    """
+    if not plan.steps:
+        return []
+    board = _Board(plan.steps)
+    workers = [_Worker(board, database, retries) for _number in range(max(1, min(jobs, len(plan.steps))))]
+    with _stopping(board, workers):
+        for worker in workers:
+            worker.start()
+        _watch(board, workers, database)
+    outcomes = [board.outcomes[step.key] for step in plan.steps if step.key in board.outcomes]
+    if board.stopped:
+        raise Interrupted(
+            "The run was told to stop; running statements were cancelled.",
+            hint="Run the task again: it goes on where it was.",
+            outcomes=outcomes,
+        )
+    return outcomes
+
+
+class _Board:
+    """What is ready, what runs, what is done; the one place that workers share."""
+
+    def __init__(self, steps: t.Sequence[Step]) -> None:
+        self.changed = threading.Condition()
+        self.outcomes: dict[str, Outcome] = {}
+        self.stopped = False
+        self._steps = {step.key: step for step in steps}
+        self._order = {step.key: number for number, step in enumerate(steps)}
+        self._waits_for = {s.key: {key for key in s.depends_on if key in self._steps} for s in steps}
+        self._needed_by: dict[str, list[str]] = {}
+        for key, needs in self._waits_for.items():
+            for need in needs:
+                self._needed_by.setdefault(need, []).append(key)
+        self._ready: list[tuple[int, int, str]] = []
+        self._exclusive: set[str] = set()
+        self._shared: dict[str, int] = {}
+        for key, needs in self._waits_for.items():
+            if not needs:
+                self._push(key)
+
+    def take(self) -> Step | None:
+        """The heaviest step that may run now; waits for one, gives None when nothing is left."""
+        with self.changed:
+            while not self.stopped and len(self.outcomes) < len(self._steps):
+                step = self._pop()
+                if step is not None:
+                    return step
+                self.changed.wait()
+            return None
+
+    def done(self, step: Step, outcome: Outcome) -> None:
+        """Note what became of a step and let go what waited for it."""
+        with self.changed:
+            self._exclusive.difference_update(step.exclusive)
+            for name in step.shared:
+                self._shared[name] -= 1
+            self._settle(step.key, outcome)
+            self.changed.notify_all()
+
+    def stop(self) -> None:
+        with self.changed:
+            self.stopped = True
+            self.changed.notify_all()
+
+    def _settle(self, key: str, outcome: Outcome) -> None:
+        self.outcomes[key] = outcome
+        for waiting in self._needed_by.get(key, ()):
+            if waiting in self.outcomes:
+                continue
+            if outcome.outcome in ("failed", "skipped"):
+                because = f"It needs {self._steps[key].object.label}, which {_became(outcome)}."
+                self._settle(waiting, Outcome(self._steps[waiting], "skipped", reason=because))
+                continue
+            self._waits_for[waiting].discard(key)
+            if not self._waits_for[waiting]:
+                self._push(waiting)
+
+    def _push(self, key: str) -> None:
+        heapq.heappush(self._ready, (-self._steps[key].weight, self._order[key], key))
+
+    def _pop(self) -> Step | None:
+        put_back = []
+        chosen = None
+        while self._ready and chosen is None:
+            entry = heapq.heappop(self._ready)
+            step = self._steps[entry[2]]
+            if step.key in self.outcomes:
+                continue
+            if self._blocked(step):
+                put_back.append(entry)
+            else:
+                chosen = step
+        for entry in put_back:
+            heapq.heappush(self._ready, entry)
+        if chosen is not None:
+            self._exclusive.update(chosen.exclusive)
+            for name in chosen.shared:
+                self._shared[name] = self._shared.get(name, 0) + 1
+        return chosen
+
+    def _blocked(self, step: Step) -> bool:
+        if any(name in self._exclusive or self._shared.get(name) for name in step.exclusive):
+            return True
+        return any(name in self._exclusive for name in step.shared)
+
+
+def _became(outcome: Outcome) -> str:
+    return "failed" if outcome.outcome == "failed" else "was left out"
+
+
+class _Worker(threading.Thread):
+    """One connection that takes steps from the board until there are none."""
+
+    def __init__(self, board: _Board, control: Database, retries: int) -> None:
+        super().__init__(daemon=True)
+        self.board = board
+        self.control = control
+        self.retries = retries
+        self.database: Database | None = None
+        self.pid = 0
+        self.blockers: tuple[str, ...] = ()
+
+    def run(self) -> None:
+        step = self.board.take()
+        while step is not None:
+            outcome = Outcome(step, "failed", error={"msg": "The worker died."})
+            try:
+                outcome = self._run_step(step)
+            finally:
+                self.board.done(step, outcome)
+            step = self.board.take()
+        if self.database is not None:
+            self.database.close()
+
+    def _run_step(self, step: Step) -> Outcome:
+        started = time.monotonic()
+        attempt = 0
+        while True:
+            try:
+                outcome = self._try_step(step, attempt)
+                break
+            except TimescaleError as error:
+                attempt += 1
+                if not self._again(error, attempt):
+                    outcome = self._failed(step, error, attempt)
+                    break
+        outcome.duration_ms = int((time.monotonic() - started) * 1000)
+        return outcome
+
+    def _try_step(self, step: Step, attempt: int) -> Outcome:
+        database = self._connected()
+        if attempt and step.done_when and database.value(step.done_when):
+            return Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements)
+        self.blockers = ()
+        try:
+            set_many(database, step.settings)
+            self._execute(database, step)
+        except StatementFailed as error:
+            if error.sqlstate in _EXISTS and step.done_when and database.value(step.done_when):
+                return Outcome(step, "present", reason="Somebody else created it meanwhile, as wanted.")
+            raise
+        finally:
+            for name in step.settings:
+                with contextlib.suppress(StatementFailed):
+                    database.execute(statement("RESET {}", identifier(name)))
+        return Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements, notices=database.take_notices())
+
+    @staticmethod
+    def _execute(database: Database, step: Step) -> None:
+        if step.atomic and len(step.statements) > 1:
+            database.in_transaction(step.statements)
+            return
+        for text in step.statements:
+            database.execute(text)
+
+    def _connected(self) -> Database:
+        if self.database is None or self.database.connection.closed:
+            self.database = self.control.another()
+            self.pid = self.database.backend_pid()
+        return self.database
+
+    def _again(self, error: TimescaleError, attempt: int) -> bool:
+        if self.board.stopped or attempt > self.retries:
+            return False
+        sqlstate = str(error.details.get("sqlstate", ""))
+        lost = isinstance(error, ConnectionFailed) or sqlstate.startswith("08") or sqlstate.startswith("57P0")
+        if lost and self.database is not None:
+            self.database.close()
+        if not lost and sqlstate not in _WORTH_A_RETRY:
+            return False
+        with self.board.changed:
+            self.board.changed.wait_for(lambda: self.board.stopped, timeout=min(8.0, 0.5 * 2**attempt))
+        return not self.board.stopped
+
+    def _failed(self, step: Step, error: TimescaleError, attempts: int) -> Outcome:
+        reason, hint = error.message, error.hint
+        if error.details.get("sqlstate") == "55P03":
+            who = "; ".join(self.blockers) or "a session that could not be seen"
+            reason = f"Could not get a lock in {attempts} tries of {self.control.lock_timeout:g} s. Blocked by {who}."
+            hint = "End that session or raise lock_timeout, then run the task again."
+        details = {**error.details, "msg": reason, "hint": hint, "object": step.object.label}
+        return Outcome(step, "failed", reason=reason, hint=hint, error=details)
+
+
+def _watch(board: _Board, workers: t.Sequence[_Worker], control: Database) -> None:
+    """Wait for the workers; meanwhile note who blocks them, which nobody can tell afterwards."""
+    next_look = time.monotonic() + _POLL
+    while any(worker.is_alive() for worker in workers):
+        for worker in workers:
+            worker.join(timeout=0.05)
+            if worker.is_alive():
+                break
+        if time.monotonic() >= next_look:
+            _note_blockers(workers, control)
+            next_look = time.monotonic() + _POLL
+
+
+def _note_blockers(workers: t.Sequence[_Worker], control: Database) -> None:
+    by_pid = {worker.pid: worker for worker in workers if worker.pid}
+    found: dict[int, list[str]] = {}
+    try:
+        rows = control.rows(_BLOCKERS, {"pids": list(by_pid)})
+    except StatementFailed:
+        return
+    for pid, blocker, user, age in rows:
+        text = f"pid {blocker} of user {user or 'unknown'}" + (f", its query {age} old" if age else "")
+        found.setdefault(pid, []).append(text)
+    for pid, texts in found.items():
+        by_pid[pid].blockers = tuple(texts)
+
+
+@contextlib.contextmanager
+def _stopping(board: _Board, workers: t.Sequence[_Worker]) -> t.Iterator[None]:
+    """Cancel the server's statements, not only ourselves, when told to stop."""
+
+    def stop(_signal: int, _frame: t.Any) -> None:
+        board.stopped = True
+        threading.Thread(target=cancel_all, daemon=True).start()
+
+    def cancel_all() -> None:
+        board.stop()
+        for worker in workers:
+            if worker.database is not None:
+                worker.database.cancel()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,321 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Options -> libpq parameters -> a session with safe settings. Nothing else opens a connection."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import threading
+import typing as t
+
+from ._driver import psycopg2
+from ._errors import BadInput, ConnectionFailed, StatementFailed
+from ._sql import identifier, statement
+from ._versions import PG_CONNECTION_CHECK, Timescale
+
+__all__ = ["Database", "Facts", "connect", "libpq_parameters", "statement_failed"]
+
+# Source connections must not be steered by the environment, which names the target (libpq manual, 34.15).
+# The environment is the process's: one lock keeps the two kinds of connecting apart.
+_ENVIRONMENT_LOCK = threading.Lock()
+_OPTION_OF_KEYWORD = {
+    "host": "login_host",
+    "port": "login_port",
+    "user": "login_user",
+    "password": "login_password",
+    "dbname": "login_db",
+    "sslmode": "ssl_mode",
+    "sslrootcert": "ca_cert",
+    "sslcert": "ssl_cert",
+    "sslkey": "ssl_key",
+}
+# Fixed for every session, so that what a server prints does not depend on who asks.
+_SESSION_SETTINGS = {
+    "search_path": "",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "row_security": "off",
+    "client_min_messages": "notice",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+}
+
+
+def libpq_parameters(options: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Map the login options of one side to libpq keywords.
+
+    An empty or local host lets the socket win, and connect_params wins over everything, as in community.postgresql.
+
+    :param options: login_host, login_port … of one side.
+    :returns: keywords for psycopg2.connect; the password is among them.
+    """
+    parameters = {
+        keyword: str(options[option])
+        for keyword, option in _OPTION_OF_KEYWORD.items()
+        if options.get(option) not in (None, "")
+    }
+    socket = options.get("login_unix_socket")
+    if socket and parameters.get("host", "localhost") == "localhost":
+        parameters["host"] = str(socket)
+    extra = {str(key): str(value) for key, value in (options.get("connect_params") or {}).items() if value is not None}
+    return {**parameters, **extra}
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a plan needs to know of a server; for a source that is gone it comes from a file.
+
+    :param server_version: as libpq numbers it (150018).
+    :param timescale: the extension's version, None without the extension.
+    :param extension_schema: where the extension's functions live, usually public.
+    :param edition: ``timescale`` or ``apache``, empty without the extension.
+    """
+
+    side: str
+    server_version: int
+    timescale: Timescale | None = None
+    extension_schema: str = ""
+    edition: str = ""
+
+
+@dataclasses.dataclass
+class Database:
+    """One session with one of the two databases, and what is known of the server.
+
+    :param side: ``source`` or ``target``; every message names it.
+    :param parameters: libpq keywords, the password among them: never shown.
+    """
+
+    side: str
+    parameters: dict[str, str]
+    session_role: str
+    application: str
+    connection: t.Any
+    read_only: bool = False
+    server_version: int = 0
+    timescale: Timescale | None = None
+    extension_schema: str = ""
+    edition: str = ""
+    lock_timeout: float = 10.0
+    settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(self.side, self.server_version, self.timescale, self.extension_schema, self.edition)
+
+    def rows(self, query: str, parameters: t.Mapping[str, t.Any] | None = None) -> list[tuple[t.Any, ...]]:
+        """Run a query and give its rows. Raises StatementFailed."""
+        with self._cursor(query) as cursor:
+            cursor.execute(query, parameters)
+            return list(cursor.fetchall())
+
+    def value(self, query: str, parameters: t.Mapping[str, t.Any] | None = None) -> t.Any:
+        """The first column of the first row, or None when there is no row."""
+        found = self.rows(query, parameters)
+        return found[0][0] if found else None
+
+    def document(self, query: str, parameters: t.Mapping[str, t.Any] | None = None) -> t.Any:
+        """Run a query that gives one JSON text and parse it: a whole domain in one round trip."""
+        found = self.value(query, parameters)
+        return json.loads(found) if isinstance(found, str) else found
+
+    def execute(self, text: str) -> None:
+        """Run one statement that gives no rows (or whose rows do not matter). Raises StatementFailed."""
+        with self._cursor(text) as cursor:
+            cursor.execute(text)
+
+    def in_transaction(self, texts: t.Sequence[str]) -> None:
+        """Run statements in one transaction: all of them or none."""
+        self.execute("BEGIN")
+        try:
+            for text in texts:
+                self.execute(text)
+        except BaseException:
+            with contextlib.suppress(StatementFailed):
+                self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+    def take_notices(self) -> tuple[tuple[str, str], ...]:
+        """What the server said since the last call, as (severity, text)."""
+        taken = tuple(_split_notice(text) for text in self.connection.notices)
+        self.connection.notices.clear()
+        return taken
+
+    def backend_pid(self) -> int:
+        return int(self.connection.info.backend_pid)
+
+    def cancel(self) -> None:
+        """Cancel the running statement; safe from another thread and when nothing runs."""
+        with contextlib.suppress(Exception):
+            self.connection.cancel()
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self.connection.close()
+
+    def another(self) -> Database:
+        """A further session with the same settings."""
+        return connect(
+            self.side,
+            self.parameters,
+            application=self.application,
+            session_role=self.session_role,
+            read_only=self.read_only,
+            lock_timeout=self.lock_timeout,
+            settings=self.settings,
+            known=self,
+        )
+
+    @contextlib.contextmanager
+    def _cursor(self, text: str) -> t.Iterator[t.Any]:
+        try:
+            with self.connection.cursor() as cursor:
+                yield cursor
+        except psycopg2.Error as error:
+            raise statement_failed(error, self.side, text) from error
+
+
+def statement_failed(error: t.Any, side: str, text: str) -> StatementFailed:
+    """Turn a driver error into ours, with SQLSTATE and the server's own words.
+
+    A lost connection has no SQLSTATE of its own in the driver; it becomes 08006 (PostgreSQL manual, appendix A).
+    """
+    diagnostics = getattr(error, "diag", None)
+    primary = getattr(diagnostics, "message_primary", None) or str(error).strip() or "the connection was lost"
+    lost = isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
+    sqlstate = getattr(error, "pgcode", None) or ("08006" if lost else "")
+    detail = getattr(diagnostics, "message_detail", None)
+    message = f"The {side} refused a statement: {primary}" + (f" ({detail})" if detail else "")
+    return StatementFailed(
+        message, hint=getattr(diagnostics, "message_hint", None) or "", sqlstate=sqlstate, statement=text
+    )
+
+
+def connect(
+    side: str,
+    parameters: dict[str, str],
+    *,
+    application: str,
+    session_role: str = "",
+    read_only: bool = False,
+    lock_timeout: float = 10.0,
+    settings: t.Mapping[str, t.Any] | None = None,
+    known: Database | None = None,
+) -> Database:
+    """Open a session in autocommit mode, with every setting made after connecting (poolers refuse startup options).
+
+    :param lock_timeout: seconds a statement may wait for a lock.
+    :param settings: further GUCs for the session.
+    :param known: a session with the same server, whose facts need not be asked again.
+    :raises ConnectionFailed: the server cannot be reached or refuses the login.
+    :raises BadInput: session_role or a setting is refused.
+    """
+    connection = _open(side, parameters)
+    connection.autocommit = True
+    database = Database(side, parameters, session_role, application, connection, read_only)
+    database.lock_timeout, database.settings = lock_timeout, settings or {}
+    try:
+        _prepare(database)
+        _learn(database, known)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _open(side: str, parameters: dict[str, str]) -> t.Any:
+    named = {key: parameters[key] for key in ("host", "port", "dbname", "user") if key in parameters}
+    try:
+        with _environment_of(side):
+            return psycopg2.connect(**t.cast(t.Any, parameters))
+    except psycopg2.Error as error:
+        where = ", ".join(f"{key} {value}" for key, value in named.items())
+        raise ConnectionFailed(
+            f"Cannot connect to the {side} ({where}): {str(error).strip()}",
+            hint=f"Check the {'login_* options' if side == 'target' else 'options under source'}, the server's"
+            " pg_hba.conf, and that the database exists.",
+            sqlstate=getattr(error, "pgcode", None),
+        ) from error
+
+
+@contextlib.contextmanager
+def _environment_of(side: str) -> t.Iterator[None]:
+    with _ENVIRONMENT_LOCK:
+        hidden = (
+            {name: value for name, value in os.environ.items() if name.startswith("PG")} if side == "source" else {}
+        )
+        for name in hidden:
+            del os.environ[name]
+        try:
+            yield
+        finally:
+            os.environ.update(hidden)
+
+
+def _prepare(database: Database) -> None:
+    wanted: dict[str, str] = {**_SESSION_SETTINGS, "application_name": database.application}
+    wanted["lock_timeout"] = f"{max(1, int(database.lock_timeout * 1000))}ms"
+    database.server_version = int(database.connection.server_version)
+    if database.server_version >= PG_CONNECTION_CHECK:
+        wanted["client_connection_check_interval"] = "2s"
+    database.connection.set_client_encoding("UTF8")
+    if database.session_role:
+        try:
+            database.execute(statement("SET SESSION ROLE {}", identifier(database.session_role)))
+        except StatementFailed as error:
+            raise BadInput(
+                f"The {database.side} refuses session_role {database.session_role}: {error.message}",
+                hint="Give a role that the login role is a member of.",
+                sqlstate=error.sqlstate,
+            ) from error
+    set_many(database, wanted)
+    try:
+        set_many(database, {str(key): str(value) for key, value in database.settings.items()})
+    except StatementFailed as error:
+        raise BadInput(
+            f"The {database.side} refuses an entry of settings: {error.message}", sqlstate=error.sqlstate
+        ) from error
+    if database.read_only:
+        database.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+
+
+def set_many(database: Database, settings: t.Mapping[str, str]) -> None:
+    """Set several GUCs for the session in one round trip."""
+    if settings:
+        database.rows(
+            "SELECT pg_catalog.set_config(s.key, s.value, false)"
+            " FROM pg_catalog.json_each_text(%(settings)s::pg_catalog.json) AS s",
+            {"settings": json.dumps(dict(settings))},
+        )
+
+
+def _learn(database: Database, known: Database | None) -> None:
+    if known is not None:
+        database.timescale, database.extension_schema = known.timescale, known.extension_schema
+        database.edition = known.edition
+        return
+    found = database.rows(
+        "SELECT e.extversion, n.nspname, pg_catalog.current_setting('timescaledb.license', true)"
+        " FROM pg_catalog.pg_extension AS e"
+        " JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'timescaledb'"
+    )
+    if found:
+        database.timescale, database.extension_schema = Timescale.parse(found[0][0]), str(found[0][1])
+        database.edition = str(found[0][2] or "")
+
+
+def _split_notice(text: str) -> tuple[str, str]:
+    severity, _colon, rest = text.partition(":")
+    return severity.strip(), rest.strip()

@@ -1,0 +1,365 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""The one edge: spec -> connect -> read -> plan -> apply -> exit_json / fail_json."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._apply import apply_plan
+from ._argspec import ArgumentSpec
+from ._connection import Database, Facts, connect, libpq_parameters
+from ._driver import require_driver
+from ._errors import BadInput, Interrupted, TimescaleError
+from ._plan import Outcome, Plan, diff_of, foreseen, result_of
+from ._versions import Timescale
+
+__all__ = ["SOURCE_FORMAT", "Session", "run_module"]
+
+SOURCE_FORMAT = "dbops.timescale/1"
+HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+_SECRET_KEYWORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_LOCK_CLASS = 0x7DB0  # the first half of every advisory lock key of the collection
+_GONE_RUN_WAIT = 30.0  # seconds that the backends of a dead run are waited for
+
+
+class TaskFailed(TimescaleError):
+    """Some steps failed, or the plan holds what the operator must decide; ``result`` tells everything."""
+
+
+class _Module(AnsibleModule):
+    """An AnsibleModule that never shows a value given under a key it does not know.
+
+    Ansible shows all arguments of a task that failed its check, also a password under a mistyped key.
+    """
+
+    checked = False  # until AnsibleModule itself has checked the arguments
+
+    def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
+        if not self.checked:
+            given = self.params if isinstance(self.params, dict) else {}
+            kwargs["invocation"] = {"module_args": {key: HIDDEN for key in given if not key.startswith("_ansible")}}
+            for value in _texts(given):
+                msg = msg.replace(value, "********") if len(value) > 3 else msg
+        super().fail_json(msg, **kwargs)
+
+
+def _texts(value: t.Any) -> list[str]:
+    """Every string below a value given under a name that may be a secret's."""
+    found: list[str] = []
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, dict):
+            found += _texts(inner)
+        elif isinstance(inner, str) and "pass" in str(key).lower():
+            found.append(inner)
+    return found
+
+
+class Session:
+    """One task: its options, its databases, and how its plan is carried out.
+
+    :param target: the database the task manages.
+    :param source: where the wanted state is read from, None with source_file or without a source.
+    """
+
+    def __init__(self, module: AnsibleModule, name: str) -> None:
+        self.module = module
+        self.name = name
+        self.params: dict[str, t.Any] = module.params
+        self.check_mode = bool(module.check_mode)
+        # A check-mode run must not look like the remains of a real one.
+        self.application = f"dbops.timescale/{name}" + (" (check)" if self.check_mode else "")
+        self.source: Database | None = None
+        self.target = self._connect("target", self.params)
+        self._file: dict[str, t.Any] | None = None
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def open_source(self) -> None:
+        """Connect to the source, or load source_file; make sure that it is not the target itself.
+
+        :raises BadInput: the file is not one of ours, or both sides are one database.
+        """
+        if self.params.get("source"):
+            self.source = self._connect("source", self.params["source"])
+            _refuse_same_database(self.source, self.target)
+        elif self.params.get("source_file"):
+            self._file = load_source_file(self.params["source_file"])
+
+    def wanted(self, domain: str, read: t.Callable[[Database], t.Any]) -> tuple[Facts, t.Any]:
+        """The source's facts and its document of one domain, from the live source or from source_file.
+
+        :raises BadInput: neither is given, or the file lacks the domain.
+        """
+        if self.source is not None:
+            return self.source.facts, read(self.source)
+        if self._file is None:
+            raise BadInput("Neither source nor source_file is given.", hint="Give one of them.")
+        if domain not in self._file["documents"]:
+            raise BadInput(
+                f"{self.params['source_file']} holds nothing about {domain}.",
+                hint="Write it again with timescale_info of this release.",
+            )
+        return facts_from_json(self._file["facts"]), self._file["documents"][domain]
+
+    def require_writable_target(self) -> None:
+        """Refuse a standby and a read-only session before anything is planned."""
+        standby, read_only = self.target.rows(
+            "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')"
+        )[0]
+        if standby or read_only == "on":
+            what = "is a standby" if standby else "is read-only (default_transaction_read_only)"
+            raise BadInput(f"The target {what}.", hint="Name the primary, or make the database writable.")
+
+    def require_timescale(self, wanted: Facts) -> bool:
+        """Whether there is anything of TimescaleDB to bring over.
+
+        :returns: False when the source has no TimescaleDB.
+        :raises BadInput: the source has it and the target lacks it, or runs the Apache edition.
+        """
+        if wanted.timescale is None:
+            return False
+        if self.target.timescale is None:
+            raise BadInput(
+                "The target database has no extension timescaledb.",
+                hint="Run CREATE EXTENSION timescaledb there (and preload the library), then repeat the earlier steps.",
+            )
+        if self.target.edition == "apache":
+            raise BadInput(
+                "The target runs TimescaleDB's Apache edition (timescaledb.license = apache), which has no continuous"
+                " aggregates, policies or compression.",
+                hint="Set timescaledb.license = timescale in the server's configuration and restart it.",
+            )
+        return True
+
+    # -- acting ----------------------------------------------------------------------------------------------------
+
+    def carry_out(
+        self, plan: Plan, *, on_unsupported: str = "fail", on_drift: str = "warn", **extra: t.Any
+    ) -> dict[str, t.Any]:
+        """Apply a plan, or only tell it in check mode, and make the result.
+
+        :param on_unsupported: fail (nothing is changed) or skip.
+        :param on_drift: warn, or fail (nothing is changed).
+        :param extra: further keys of the result.
+        :raises TaskFailed: the plan is refused as a whole, or a step failed.
+        """
+        self._refuse(plan, on_unsupported, on_drift)
+        for text in plan.warnings:
+            self.module.warn(text)
+        outcomes = foreseen(plan) if self.check_mode else self._apply(plan, extra)
+        result = {**result_of(plan, outcomes), **extra}
+        if self.module._diff:
+            result["diff"] = diff_of(plan)
+        _raise_failures(outcomes, result)
+        return result
+
+    @contextlib.contextmanager
+    def only_run(self) -> t.Iterator[None]:
+        """Hold the advisory lock of this module on the target, and wait for what a dead run left behind.
+
+        :raises BadInput: another run holds it, or backends of a dead run still work.
+        """
+        if self.check_mode:
+            yield
+            return
+        key = sum(ord(letter) * 31**place for place, letter in enumerate(self.name)) % 2**31
+        parameters = {"class": _LOCK_CLASS, "key": key}
+        if not self.target.value("SELECT pg_catalog.pg_try_advisory_lock(%(class)s, %(key)s)", parameters):
+            raise BadInput(
+                f"Another run of {self.name} works on this target: {_holder(self.target, parameters)}.",
+                hint="Wait for it to end, then run the task again.",
+            )
+        _await_dead_run(self.target, self.application)
+        yield
+
+    def close(self) -> None:
+        for database in (self.source, self.target):
+            if database is not None:
+                database.close()
+
+    def _connect(self, side: str, options: dict[str, t.Any]) -> Database:
+        return connect(
+            side,
+            libpq_parameters(options),
+            application=self.application,
+            session_role=options.get("session_role") or "",
+            read_only=side == "source",
+            lock_timeout=float(self.params.get("lock_timeout", 10.0)),
+            settings=self.params.get("settings") if side == "target" else None,
+        )
+
+    def _apply(self, plan: Plan, extra: dict[str, t.Any]) -> list[Outcome]:
+        try:
+            return apply_plan(
+                plan, self.target, jobs=int(self.params.get("jobs", 1)), retries=int(self.params.get("lock_retries", 3))
+            )
+        except Interrupted as error:
+            done = error.details.pop("outcomes", [])
+            raise TaskFailed(error.message, hint=error.hint, result={**result_of(plan, done), **extra}) from error
+
+    def _refuse(self, plan: Plan, on_unsupported: str, on_drift: str) -> None:
+        unsupported, drifted = plan.of_outcome("unsupported"), plan.of_outcome("drifted")
+        refused = unsupported if on_unsupported == "fail" else []
+        option = "on_unsupported" if refused else "on_drift"
+        refused = refused or (drifted if on_drift == "fail" else [])
+        if refused:
+            told = "\n".join(f"- {f.object.label}: {f.reason} {f.hint}".rstrip() for f in refused)
+            remedy = "skip" if option == "on_unsupported" else "warn"
+            raise TaskFailed(
+                f"Nothing was changed. The target would not hold {len(refused)} objects as the source does:\n{told}",
+                hint=f"Settle them, or set {option}: {remedy} to go on without.",
+                result=result_of(plan, []),
+            )
+        for finding in unsupported + drifted:
+            self.module.warn(f"{finding.outcome}: {finding.object.label}: {finding.reason} {finding.hint}".rstrip())
+
+
+def run_module(
+    name: str, spec: ArgumentSpec, work: t.Callable[[Session], dict[str, t.Any]], *, writes: bool = True
+) -> t.NoReturn:
+    """Make the module, run its work, and turn what comes out into exit_json or fail_json.
+
+    :param work: reads, plans and carries out; gives the result.
+    :param writes: False for a module that only reads.
+    """
+    make: t.Any = _Module  # AnsibleModule's constructor is not typed
+    module: _Module = make(supports_check_mode=True, **spec.to_kwargs())
+    module.checked = True
+    invocation = {"module_args": _without_secrets(module.params)}
+    # Statements and names are results: a password that equals a name must not blank them. No password is ever in them.
+    module.no_log_values = set()
+    missing = require_driver()
+    if missing:
+        module.fail_json(msg=missing, invocation=invocation)
+    try:
+        with contextlib.closing(Session(module, name)) as session:
+            if writes:
+                session.require_writable_target()
+            result = work(session)
+    except TimescaleError as error:
+        module.fail_json(**_failure(error), invocation=invocation)
+    module.exit_json(**result, invocation=invocation)
+
+
+def facts_to_json(facts: Facts) -> dict[str, t.Any]:
+    """Facts as they stand in source_file."""
+    return {
+        "server_version": facts.server_version,
+        "timescale": str(facts.timescale) if facts.timescale else None,
+        "extension_schema": facts.extension_schema,
+        "edition": facts.edition,
+    }
+
+
+def facts_from_json(stored: dict[str, t.Any]) -> Facts:
+    """The reverse of facts_to_json; the side is always the source."""
+    version = Timescale.parse(stored["timescale"]) if stored.get("timescale") else None
+    return Facts("source", int(stored["server_version"]), version, stored["extension_schema"], stored["edition"])
+
+
+def load_source_file(path: str) -> dict[str, t.Any]:
+    """Read a file that timescale_info wrote. Raises BadInput when it is not one."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"source_file {path} cannot be read: {error}", hint="Write it with timescale_info.") from error
+    if not isinstance(content, dict) or content.get("format") != SOURCE_FORMAT:
+        raise BadInput(
+            f"source_file {path} is not a file of this release ({SOURCE_FORMAT}).", hint="Write it with timescale_info."
+        )
+    return content
+
+
+def _failure(error: TimescaleError) -> dict[str, t.Any]:
+    details = dict(error.details)
+    result = details.pop("result", {"changed": False, "queries": [], "objects": [], "summary": {}})
+    return {**result, "msg": str(error), "hint": error.hint, **details}
+
+
+def _raise_failures(outcomes: t.Sequence[Outcome], result: dict[str, t.Any]) -> None:
+    failed = [outcome for outcome in outcomes if outcome.outcome == "failed"]
+    if not failed:
+        return
+    remaining = [o.step.object.label for o in outcomes if o.outcome in ("failed", "skipped")]
+    first = dict(failed[0].error)
+    told = "\n".join(f"- {outcome.step.object.label}: {outcome.reason}" for outcome in failed)
+    done = len(outcomes) - len(remaining)
+    raise TaskFailed(
+        f"{len(failed)} of {len(outcomes)} steps failed, {done} are done:\n{told}",
+        hint=first.pop("hint", "") or "Settle the cause and run the task again: what is done is not done twice.",
+        result=result,
+        remaining=remaining,
+        **{key: value for key, value in first.items() if key in ("sqlstate", "statement", "object")},
+    )
+
+
+def _without_secrets(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def cleaned(key: str, value: t.Any) -> t.Any:
+        if isinstance(value, dict):
+            return {inner: cleaned(inner, content) for inner, content in value.items()}
+        secret = value and (key == "login_password" or key in _SECRET_KEYWORDS)
+        return HIDDEN if secret else value
+
+    return {key: cleaned(key, value) for key, value in params.items()}
+
+
+def _refuse_same_database(source: Database, target: Database) -> None:
+    """One database under two names is found by a lock taken here and seen there, not by comparing options."""
+    key = {"class": _LOCK_CLASS, "key": random.SystemRandom().randrange(2**31)}
+    target.value("SELECT pg_catalog.pg_advisory_lock(%(class)s, %(key)s)::pg_catalog.text", key)
+    seen = source.value(
+        "SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks AS l"
+        " JOIN pg_catalog.pg_database AS d ON d.oid = l.database AND d.datname = pg_catalog.current_database()"
+        " WHERE l.locktype = 'advisory' AND l.classid::pg_catalog.int8 = %(class)s"
+        " AND l.objid::pg_catalog.int8 = %(key)s",
+        key,
+    )
+    target.value("SELECT pg_catalog.pg_advisory_unlock(%(class)s, %(key)s)", key)
+    if seen:
+        raise BadInput(
+            "Source and target are the same database.", hint="Check login_host, login_port and login_db of both sides."
+        )
+
+
+def _holder(target: Database, parameters: dict[str, int]) -> str:
+    rows = target.rows(
+        "SELECT l.pid, a.usename, a.client_addr::pg_catalog.text, a.backend_start::pg_catalog.text"
+        " FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.classid::pg_catalog.int8 = %(class)s"
+        " AND l.objid::pg_catalog.int8 = %(key)s",
+        parameters,
+    )
+    if not rows:
+        return "it ended just now"
+    pid, user, address, since = rows[0]
+    return f"pid {pid}, user {user or 'unknown'}, from {address or 'the local socket'}, since {since or 'unknown'}"
+
+
+def _await_dead_run(target: Database, application: str) -> None:
+    """Backends of a killed run may still build an index; running beside them would fail in confusing ways."""
+    query = (
+        "SELECT a.pid FROM pg_catalog.pg_stat_activity AS a WHERE a.application_name = %(name)s"
+        " AND a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()"
+        " AND a.state IS DISTINCT FROM 'idle'"
+    )
+    until = time.monotonic() + _GONE_RUN_WAIT
+    pids = target.rows(query, {"name": application})
+    while pids and time.monotonic() < until:
+        time.sleep(0.5)
+        pids = target.rows(query, {"name": application})
+    if pids:
+        raise BadInput(
+            f"Backends of an earlier run still work on the target: pid {', '.join(str(pid) for (pid,) in pids)}.",
+            hint="Wait for them, or end them with pg_terminate_backend, then run the task again.",
+        )

@@ -1,0 +1,182 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""A plan is plain data: steps to run, and findings about what needs no step. Results and diffs are made here only."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+__all__ = ["Finding", "Identity", "Outcome", "Plan", "Step", "diff_of", "result_of"]
+
+OUTCOMES = ("created", "altered", "present", "drifted", "unsupported", "skipped", "failed", "pending")
+
+# What a step that has been run is called in the result.
+OUTCOME_OF_ACTION = {
+    "create": "created",
+    "rebuild": "created",
+    "alter": "altered",
+    "drop": "altered",
+    "analyze": "altered",
+    "refresh": "altered",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What an object is called. ``table`` is the relation that a constraint, index, trigger or policy belongs to."""
+
+    kind: str
+    schema: str
+    name: str
+    table: str = ""
+
+    @property
+    def label(self) -> str:
+        """Text for people: kind schema.table.name."""
+        parts = [part for part in (self.schema, self.table, self.name) if part]
+        return f"{self.kind} {'.'.join(parts)}"
+
+    def as_result(self) -> dict[str, str]:
+        named = {"kind": self.kind, "schema": self.schema, "name": self.name}
+        return {**named, "table": self.table} if self.table else named
+
+
+@dataclasses.dataclass
+class Step:
+    """One thing to do.
+
+    :param object: what it is done to.
+    :param action: create, alter, rebuild, drop, analyze or refresh.
+    :param statements: SQL texts, run in order on one connection.
+    :param reason: why it is needed, for the result.
+    :param key: unique in the plan; the label when not given.
+    :param depends_on: keys of steps that must have succeeded before. Keys that are not in the plan count as done.
+    :param weight: bytes or rows; larger runs first.
+    :param atomic: run all statements in one transaction (True), or each on its own in autocommit (False).
+    :param exclusive: names of relations that no other running step may name at all.
+    :param shared: names of relations that other running steps may name as shared, but not as exclusive.
+    :param done_when: a query that gives true when the object is already as wanted; asked before a retry and when the
+        server says that the object exists.
+    :param before: the definition that is there now, for the diff.
+    :param after: the wanted definition, for the diff.
+    :param planned: it stands on something that an earlier stage of the same run creates (check mode).
+    :param settings: GUCs for this step alone, set before and reset after it.
+    """
+
+    object: Identity
+    action: str
+    statements: tuple[str, ...]
+    reason: str = ""
+    key: str = ""
+    depends_on: tuple[str, ...] = ()
+    weight: int = 0
+    atomic: bool = True
+    exclusive: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    done_when: str = ""
+    before: str = ""
+    after: str = ""
+    hint: str = ""
+    planned: bool = False
+    settings: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.key = self.key or self.object.label
+
+
+@dataclasses.dataclass
+class Finding:
+    """An object without a step: present, drifted, unsupported, skipped, pending or failed, with reason and remedy."""
+
+    object: Identity
+    outcome: str
+    reason: str = ""
+    hint: str = ""
+    before: str = ""
+    after: str = ""
+
+
+@dataclasses.dataclass
+class Plan:
+    """Steps and findings, in the order in which they are reported."""
+
+    steps: list[Step] = dataclasses.field(default_factory=list)
+    findings: list[Finding] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+    def of_outcome(self, outcome: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.outcome == outcome]
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a step.
+
+    :param outcome: one of OUTCOMES.
+    :param executed: the statements that were committed.
+    :param duration_ms: milliseconds from the first statement to the end, retries included.
+    :param notices: what the server said meanwhile (severity, text).
+    :param error: keys for fail_json when the outcome is ``failed``.
+    """
+
+    step: Step
+    outcome: str
+    executed: tuple[str, ...] = ()
+    duration_ms: int = 0
+    reason: str = ""
+    hint: str = ""
+    notices: tuple[tuple[str, str], ...] = ()
+    error: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+def foreseen(plan: Plan) -> list[Outcome]:
+    """The outcomes a real run would have if nothing failed; what check mode reports."""
+    return [Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements) for step in plan.steps]
+
+
+def result_of(plan: Plan, outcomes: t.Sequence[Outcome]) -> dict[str, t.Any]:
+    """Make the one result shape of all modules: changed, queries, objects, summary.
+
+    :param outcomes: of a run, or ``foreseen(plan)`` in check mode.
+    """
+    objects = [_finding_result(finding) for finding in plan.findings]
+    objects += [_outcome_result(outcome) for outcome in outcomes]
+    summary: dict[str, int] = {}
+    for entry in objects:
+        summary[entry["outcome"]] = summary.get(entry["outcome"], 0) + 1
+    queries = [text for outcome in outcomes for text in outcome.executed]
+    return {"changed": bool(queries), "queries": queries, "objects": objects, "summary": summary}
+
+
+def diff_of(plan: Plan) -> dict[str, str]:
+    """Before and after of everything that changes or differs, as text that Ansible shows line by line."""
+    parts = [(step.object.label, step.before, step.after or ";\n".join(step.statements)) for step in plan.steps]
+    parts += [(f.object.label, f.before, f.after) for f in plan.of_outcome("drifted")]
+    parts.sort(key=lambda part: part[0])
+    return {
+        "before": "".join(_diff_block(label, before) for label, before, _after in parts if before),
+        "after": "".join(_diff_block(label, after) for label, _before, after in parts if after),
+    }
+
+
+def _diff_block(label: str, text: str) -> str:
+    return f"-- {label}\n{text.rstrip()}\n"
+
+
+def _finding_result(finding: Finding) -> dict[str, t.Any]:
+    entry: dict[str, t.Any] = {**finding.object.as_result(), "outcome": finding.outcome}
+    entry.update(reason=finding.reason, hint=finding.hint, duration_ms=0)
+    return entry
+
+
+def _outcome_result(outcome: Outcome) -> dict[str, t.Any]:
+    entry: dict[str, t.Any] = {**outcome.step.object.as_result(), "outcome": outcome.outcome}
+    reason = outcome.reason or outcome.step.reason
+    entry.update(reason=reason, hint=outcome.hint or outcome.step.hint, duration_ms=outcome.duration_ms)
+    if outcome.step.planned:
+        entry["planned"] = True
+    return entry

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Named version floors of PostgreSQL and TimescaleDB. Every comparison goes through a name here."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+__all__ = ["Timescale", "postgres_major"]
+
+
+class Timescale(t.NamedTuple):
+    """A TimescaleDB version; compare with the floors below, which are tuples too."""
+
+    major: int
+    minor: int
+    patch: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Timescale:
+        """Read extversion ("2.28.3", "2.30.0-dev"). Raises ValueError for anything else."""
+        match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+        if match is None:
+            raise ValueError(f"not a TimescaleDB version: {text!r}")
+        return cls(int(match.group(1)), int(match.group(2)), int(match.group(3) or 0))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+def postgres_major(server_version: int) -> int:
+    """The major version of a libpq version number (150018 -> 15)."""
+    return server_version // 10000
+
+
+# PostgreSQL, as libpq numbers it
+PG_CONNECTION_CHECK = 140000  # client_connection_check_interval
+PG_ANALYZED_EMPTY = 140000  # reltuples = -1 for "never analyzed"
+PG_NULLS_NOT_DISTINCT = 150000
+PG_ONE_ANALYZE_TEXT = 160000
+PG_MAINTAIN = 170000  # MAINTAIN privilege
+PG_PARTITIONED_NOT_VALID_FK = 180000  # NOT VALID foreign keys on partitioned tables
+PG_ANALYZE_ONLY = 180000  # ANALYZE ONLY parent
+
+# TimescaleDB
+TS_MINIMUM = Timescale(2, 0, 0)
+TS_FIXED_SCHEDULES = Timescale(2, 9, 0)  # initial_start, timezone, fixed_schedule; hierarchical aggregates
+TS_CHECK_CONFIG = Timescale(2, 8, 0)
+TS_FUNCTIONS_SCHEMA = Timescale(2, 12, 0)  # _timescaledb_internal -> _timescaledb_functions
+TS_ALTER_SCHEDULE = Timescale(2, 12, 0)  # alter_job(fixed_schedule, initial_start, timezone)
+TS_INDEX_ON_ONLY = Timescale(2, 12, 0)  # CREATE INDEX ON ONLY touches the root alone
+TS_REPLICA_IDENTITY = Timescale(2, 12, 0)
+TS_CREATED_BEFORE = Timescale(2, 13, 0)
+TS_VALIDATE_QUERY = Timescale(2, 13, 0)
+TS_RETRIES_ZERO_IS_NONE = Timescale(2, 15, 0)  # max_retries = 0
+TS_BUCKET_ALL = Timescale(2, 15, 0)  # every aggregate has a bucket function row; origin and offset
+TS_FK_TO_HYPERTABLE = Timescale(2, 16, 0)
+TS_COLUMNSTORE_POLICY = Timescale(2, 18, 0)
+TS_CONSTRAINT_ON_COMPRESSED = Timescale(2, 18, 0)
+TS_CHUNK_INTERVAL_OPTION = Timescale(2, 20, 0)
+TS_JOB_NAME = Timescale(2, 20, 0)
+TS_JOBS_SHOW_VIEW = Timescale(2, 20, 0)
+TS_MANY_REFRESH_POLICIES = Timescale(2, 21, 0)
+TS_INDEX_BY_DEFINITION = Timescale(2, 22, 0)  # chunk indexes are matched to the hypertable's by definition
+TS_NO_TRIGGERS_OF_ITS_OWN = Timescale(2, 23, 0)  # ts_insert_blocker and ts_cagg_invalidation_trigger are gone
+TS_JOB_CATALOG = Timescale(2, 25, 0)  # bgw_job moves to _timescaledb_catalog
+TS_TRIGGER_STATE = Timescale(2, 27, 0)  # ENABLE / DISABLE TRIGGER on hypertables
+TS_COMPACTION = Timescale(2, 29, 0)
+TS_CHUNK_BY_RELID = Timescale(2, 29, 0)
