@@ -69,6 +69,7 @@ class _Board:
         self.changed = threading.Condition()
         self.outcomes: dict[str, Outcome] = {}
         self.stopped = False
+        self._running = 0
         self._steps = {step.key: step for step in steps}
         self._order = {step.key: number for number, step in enumerate(steps)}
         self._waits_for = {s.key: {key for key in s.depends_on if key in self._steps} for s in steps}
@@ -89,13 +90,18 @@ class _Board:
             while not self.stopped and len(self.outcomes) < len(self._steps):
                 step = self._pop()
                 if step is not None:
+                    self._running += 1
                     return step
-                self.changed.wait()
+                if self._running:
+                    self.changed.wait()
+                else:
+                    self._give_up()
             return None
 
     def done(self, step: Step, outcome: Outcome) -> None:
         """Note what became of a step and let go what waited for it."""
         with self.changed:
+            self._running -= 1
             self._exclusive.difference_update(step.exclusive)
             for name in step.shared:
                 self._shared[name] -= 1
@@ -119,6 +125,14 @@ class _Board:
             self._waits_for[waiting].discard(key)
             if not self._waits_for[waiting]:
                 self._push(waiting)
+
+    def _give_up(self) -> None:
+        """Nothing runs and nothing is ready: what is left waits for itself."""
+        for key, step in self._steps.items():
+            if key not in self.outcomes:
+                error = {"msg": "Steps need each other.", "object": step.object.label}
+                self.outcomes[key] = Outcome(step, "failed", reason="It and others need each other.", error=error)
+        self.changed.notify_all()
 
     def _push(self, key: str) -> None:
         heapq.heappush(self._ready, (-self._steps[key].weight, self._order[key], key))
