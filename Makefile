@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .PHONY: help env lint sanity unit integration molecule test demo build lock clean
 
 PYTHON := .venv/bin/python
-RECORD := .cache/record
+RECORD := $(CURDIR)/.cache/record
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
@@ -30,7 +30,7 @@ endif
 .venv/made-in: requirements.lock
 	@sh tests/tooling/make_env.sh $(PYTHON3)
 
-# Ansible, mypy and pytest find the checkout by this link. make_env has no part in it: the link must be there always.
+# Ansible, mypy and pytest find the checkout by this link.
 env: .venv/made-in
 	@mkdir -p .ansible/collections/ansible_collections/dbops
 	@ln -sfn ../../../.. .ansible/collections/ansible_collections/dbops/timescale
@@ -57,9 +57,9 @@ molecule: env
 
 test: export TEST_RECORD_DIR := $(RECORD)
 test: env
-	@rm -rf $(RECORD)
+	@rm -rf "$(RECORD)"
 	@$(MAKE) --no-print-directory lint unit integration molecule
-	@$(PYTHON) tests/tooling/summary.py $(RECORD)
+	@$(PYTHON) tests/tooling/summary.py "$(RECORD)"
 
 demo: env
 	@PYTHONPATH="$(CURDIR)/.ansible/collections" $(PYTHON) -m tests.demo
