@@ -219,9 +219,7 @@ class _Worker(threading.Thread):
                 return Outcome(step, "present", reason="Somebody else created it meanwhile, as wanted.")
             raise
         finally:
-            for name in step.settings:
-                with contextlib.suppress(StatementFailed):
-                    database.execute(statement("RESET {}", identifier(name)))
+            _restore(database, step.settings)
         return Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements, notices=database.take_notices())
 
     @staticmethod
@@ -253,12 +251,25 @@ class _Worker(threading.Thread):
 
     def _failed(self, step: Step, error: TimescaleError, attempts: int) -> Outcome:
         reason, hint = error.message, error.hint
+        tolerated = step.tolerated.get(str(error.details.get("sqlstate", "")))
+        if tolerated is not None:
+            return Outcome(step, "skipped", reason=tolerated)
         if error.details.get("sqlstate") == "55P03":
             who = "; ".join(self.blockers) or "a session that could not be seen"
             reason = f"Could not get a lock in {attempts} tries of {self.control.lock_timeout:g} s. Blocked by {who}."
             hint = "End that session or raise lock_timeout, then run the task again."
         details = {**error.details, "msg": reason, "hint": hint, "object": step.object.label}
         return Outcome(step, "failed", reason=reason, hint=hint, error=details)
+
+
+def _restore(database: Database, names: t.Iterable[str]) -> None:
+    """Undo a step's own settings: what the task's settings say, or else the server's default."""
+    kept = {str(name): str(value) for name, value in database.settings.items()}
+    with contextlib.suppress(StatementFailed):
+        for name in names:
+            if name not in kept:
+                database.execute(statement("RESET {}", identifier(name)))
+        set_many(database, {name: kept[name] for name in names if name in kept})
 
 
 def _watch(board: _Board, workers: t.Sequence[_Worker], control: Database) -> None:

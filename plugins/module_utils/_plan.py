@@ -65,6 +65,8 @@ class Step:
     :param after: the wanted definition, for the diff.
     :param planned: it stands on something that an earlier stage of the same run creates (check mode).
     :param settings: GUCs for this step alone, set before and reset after it.
+    :param tolerated: SQLSTATEs that make the step ``skipped`` instead of ``failed``, each with the reason to report.
+    :param details: further keys for this object's entry in the result.
     """
 
     object: Identity
@@ -83,6 +85,8 @@ class Step:
     hint: str = ""
     planned: bool = False
     settings: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tolerated: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    details: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.key = self.key or self.object.label
@@ -90,7 +94,10 @@ class Step:
 
 @dataclasses.dataclass
 class Finding:
-    """An object without a step: present, drifted, unsupported, skipped, pending or failed, with reason and remedy."""
+    """An object without a step: present, drifted, unsupported, skipped, pending or failed, with reason and remedy.
+
+    :param details: further keys for this object's entry in the result.
+    """
 
     object: Identity
     outcome: str
@@ -98,6 +105,7 @@ class Finding:
     hint: str = ""
     before: str = ""
     after: str = ""
+    details: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -170,7 +178,7 @@ def _diff_block(label: str, text: str) -> str:
 def _finding_result(finding: Finding) -> dict[str, t.Any]:
     entry: dict[str, t.Any] = {**finding.object.as_result(), "outcome": finding.outcome}
     entry.update(reason=finding.reason, hint=finding.hint, duration_ms=0)
-    return entry
+    return {**entry, **finding.details}
 
 
 def _outcome_result(outcome: Outcome) -> dict[str, t.Any]:
@@ -179,4 +187,6 @@ def _outcome_result(outcome: Outcome) -> dict[str, t.Any]:
     entry.update(reason=reason, hint=outcome.hint or outcome.step.hint, duration_ms=outcome.duration_ms)
     if outcome.step.planned:
         entry["planned"] = True
-    return entry
+    if outcome.notices:
+        entry["notices"] = [f"{severity}: {text}" for severity, text in outcome.notices]
+    return {**entry, **outcome.step.details}
