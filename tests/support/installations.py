@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NEEDED = ("postgres", "initdb")
+USUAL_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql*/bin", "/opt/*/opt/postgresql*/bin")
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -63,7 +64,7 @@ def _folders() -> Iterator[Path]:
         for entry in os.environ.get(name, "").split(os.pathsep):
             if entry:
                 yield Path(entry)
-    for pattern in ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql*/bin", "/opt/homebrew/opt/postgresql*/bin"):
+    for pattern in USUAL_FOLDERS:
         yield from (Path(found) for found in sorted(glob.glob(pattern), reverse=True))
     yield from _pip_folders()
 

@@ -18,8 +18,10 @@ from .servers import Server
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 OWNER = "sensor_admin"
 READERS = ("sensor_reader", "sensor_writer")
+FILES = {"plain": ("plain.sql",), "fill_levels": ("plain.sql", "fill_levels.sql")}
 MARK = re.compile(
-    r"^--: (?P<how>step|alone) (?P<name>.+?)(?: (?P<bound>since|before) (?P<version>[\d.]+))?$(?P<text>.*?)(?=^--: |\Z)",
+    r"^--: (?P<how>step|alone) (?P<name>.+?)(?: (?P<bound>since|before) (?P<version>[\d.]+))?$"
+    r"(?P<text>.*?)(?=^--: |\Z)",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -32,9 +34,10 @@ class Part(NamedTuple):
     text: str
 
 
-def parts(file: str, version: str | None) -> Iterator[Part]:
+def parts(sample: str, version: str | None) -> Iterator[Part]:
     """The parts of a sample that a TimescaleDB of that version (or a server without one) takes."""
-    for found in MARK.finditer((SAMPLES / file).read_text(encoding="utf-8")):
+    text = "".join((SAMPLES / file).read_text(encoding="utf-8") for file in FILES[sample])
+    for found in MARK.finditer(text):
         if found["bound"]:
             later = version is not None and version_key(version) >= version_key(found["version"])
             if later != (found["bound"] == "since"):
@@ -48,22 +51,31 @@ def create_roles(server: Server) -> None:
         server.create_role(role)
 
 
-def load(server: Server, db: str, file: str = "fill_levels.sql", version: str | None = None) -> str:
+def load(server: Server, db: str, sample: str, version: str | None = None, *, workers: bool = True) -> str:
     """Create a database that holds a sample, owned by ``sensor_admin``, and return its name.
 
+    Args:
+        server: where.
+        db: the new database's name.
+        sample: ``plain`` or ``fill_levels``.
+        version: of TimescaleDB; ``fill_levels`` needs one.
+        workers: False stops the database's scheduler, if the server has one, before the sample's jobs are made.
+
     Raises:
-        RuntimeError: a part of the file fails; the text names the part.
+        RuntimeError: a part of the sample fails; the text names the part.
     """
     create_roles(server)
     server.create_database(db, extension_version=version, owner=OWNER)
+    if version and not workers:
+        server.stop_workers(db)
     connection = server.connect(db, OWNER)
     try:
-        for part in parts(file, version):
+        for part in parts(sample, version):
             with connection.cursor() as cursor:
                 try:
                     cursor.execute(part.text)
                 except psycopg2.Error as err:
-                    raise RuntimeError(f"{file}, {part.name}: {err}") from err
+                    raise RuntimeError(f"{sample}, {part.name}: {err}") from err
     finally:
         connection.close()
     return db

@@ -29,7 +29,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812  # the driver's class has a lower-case name
+from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from .installations import Installation, available, client_program, find
@@ -77,11 +77,11 @@ class Server:
 
     def dsn(self, db: str, user: str | None = None) -> str:
         """The libpq connection string for a database (it holds the password: never put it into an argv)."""
-        return make_dsn(**self.parameters(db, user))
+        return str(make_dsn(**self.parameters(db, user)))
 
     def connect(self, db: str, user: str | None = None, autocommit: bool = True) -> Connection:
         """Open a connection; each statement commits by itself unless ``autocommit`` is False."""
-        opened = psycopg2.connect(**self.parameters(db, user, by_socket=True))
+        opened: Connection = psycopg2.connect(**self.parameters(db, user, by_socket=True))
         opened.autocommit = autocommit
         return opened
 
@@ -136,9 +136,16 @@ class Server:
 
     def drop_database(self, name: str) -> None:
         """Drop a database, and end whatever is connected to it."""
-        self.execute(self.maintenance_db, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        self.execute(self.maintenance_db, drop)
         if name in self.databases:
             self.databases.remove(name)
+
+    def stop_workers(self, db: str) -> None:
+        """Stop TimescaleDB's scheduler in one database, until the server starts again."""
+        found = "SELECT pronamespace::regnamespace::text FROM pg_proc WHERE proname = 'stop_background_workers'"
+        schema = self.execute(db, found)[0][0]
+        self.execute(db, sql.SQL("SELECT {}.stop_background_workers()").format(sql.Identifier(schema)))
 
     @property
     def maintenance_db(self) -> str:
@@ -172,7 +179,7 @@ class GivenServer(Server):
 
     @property
     def maintenance_db(self) -> str:
-        return self._database
+        return str(self._database)
 
     def timescaledb_version(self) -> str | None:
         """The version that ``CREATE EXTENSION timescaledb`` makes there."""
@@ -286,7 +293,8 @@ class ThrowawayServer(Server):
         secret.unlink()
         if answer["rc"] != 0:
             raise RuntimeError(f"initdb of {self.installation} failed: {answer['output']}")
-        wanted = {**SETTINGS, "port": str(self.port), "listen_addresses": self.host, "unix_socket_directories": self.socket_dir}
+        wanted = {**SETTINGS, "port": str(self.port), "listen_addresses": self.host}
+        wanted["unix_socket_directories"] = self.socket_dir
         if self.installation.timescaledb:
             wanted.update(TIMESCALE_SETTINGS)
             if not self.scheduler:
