@@ -7,23 +7,29 @@
 
 from __future__ import annotations
 
-_LOGIN = r"""
+
+class ModuleDocFragment:
+    """Options of the target's connection, of the source, and of how work is done."""
+
+    DOCUMENTATION = r"""
+options:
+
   login_host:
     description:
       - Host that runs the database. Empty or V(localhost) lets O(login_unix_socket) win.
-      - {fallback_host}
+      - Falls back to the environment variable E(PGHOST).
     type: str
     default: ''
   login_port:
     description:
       - TCP port of the server. A value that is no whole number is refused.
-      - {fallback_port}
+      - Falls back to the environment variable E(PGPORT).
     type: int
     default: 5432
   login_user:
     description:
       - Role to log in as.
-      - {fallback_user}
+      - Falls back to the environment variable E(PGUSER).
     type: str
     default: postgres
   login_password:
@@ -68,42 +74,12 @@ _LOGIN = r"""
       - They win over the other options.
       - An unknown keyword is refused by libpq; one that the client program's libpq does not know is an error too.
     type: dict
-    default: {{}}
+    default: {}
   session_role:
     description:
       - Role to switch to after the login, also in client programs. The login role must be a member of it.
     type: str
-"""
 
-
-def _indented(text: str, columns: int) -> str:
-    return "\n".join(" " * columns + line if line else line for line in text.strip("\n").split("\n"))
-
-
-_SUB = (
-    _LOGIN.replace("O(login_unix_socket)", "O(source.login_unix_socket)")
-    .replace("O(login_host)", "O(source.login_host)")
-    .replace("O(login_user)", "O(source.login_user)")
-    .replace("O(connect_params)", "O(source.connect_params)")
-    .format(
-        fallback_host="This or O(source.login_unix_socket) is required.",
-        fallback_port="No environment variable is read for the source.",
-        fallback_user="No environment variable is read for the source.",
-    )
-)
-
-
-class ModuleDocFragment:
-    """Options of the target's connection, of the source, and of how work is done."""
-
-    DOCUMENTATION = (
-        "options:\n"
-        + _LOGIN.format(
-            fallback_host="Falls back to the environment variable E(PGHOST).",
-            fallback_port="Falls back to the environment variable E(PGPORT).",
-            fallback_user="Falls back to the environment variable E(PGUSER).",
-        )
-        + r"""
 requirements:
   - psycopg2 >= 2.9 on the host that runs the module
 notes:
@@ -112,10 +88,9 @@ notes:
 author:
   - dbops.timescale contributors (@dbops)
 """
-    )
 
-    SOURCE = (
-        r"""
+    # The same options once more, below source: sanity reads fragments as text, so they cannot be put together.
+    SOURCE = r"""
 options:
   source:
     description:
@@ -124,10 +99,72 @@ options:
       - The session is read only.
     type: dict
     suboptions:
+      login_host:
+        description:
+          - Host that runs the database. Empty or V(localhost) lets O(source.login_unix_socket) win.
+          - This or O(source.login_unix_socket) is required.
+        type: str
+        default: ''
+      login_port:
+        description:
+          - TCP port of the server. A value that is no whole number is refused.
+          - No environment variable is read for the source.
+        type: int
+        default: 5432
+      login_user:
+        description:
+          - Role to log in as.
+          - No environment variable is read for the source.
+        type: str
+        default: postgres
+      login_password:
+        description:
+          - Password of O(source.login_user). Empty lets libpq look for it (C(.pgpass), C(passfile) in O(source.connect_params)).
+          - It is never written to a command line, a log, a result or an error text.
+        type: str
+        default: ''
+      login_db:
+        description:
+          - Name of the database. There is no default, a migration must not guess.
+        type: str
+        required: true
+      login_unix_socket:
+        description:
+          - Folder of the server's Unix socket, used when O(source.login_host) is empty or V(localhost).
+        type: str
+        default: ''
+      ssl_mode:
+        description:
+          - How TLS is negotiated, as libpq's C(sslmode). Client programs get the same.
+          - V(prefer) goes on in clear text when the server has no TLS; V(verify-full) checks certificate and host name.
+        type: str
+        choices: [allow, disable, prefer, require, verify-ca, verify-full]
+        default: prefer
+      ca_cert:
+        description:
+          - File with the certificates of trusted authorities (C(sslrootcert)). A missing file is an error.
+        type: path
+        aliases: [ssl_rootcert]
+      ssl_cert:
+        description:
+          - File with the client certificate (C(sslcert)).
+        type: path
+      ssl_key:
+        description:
+          - File with the key of the client certificate (C(sslkey)). libpq refuses one that others can read.
+        type: path
+      connect_params:
+        description:
+          - Further libpq keywords, for example C(connect_timeout), C(keepalives) or C(service).
+          - They win over the other options.
+          - An unknown keyword is refused by libpq; one that the client program's libpq does not know is an error too.
+        type: dict
+        default: {}
+      session_role:
+        description:
+          - Role to switch to after the login, also in client programs. The login role must be a member of it.
+        type: str
 """
-        + _indented(_SUB, 4)
-        + "\n"
-    )
 
     SOURCE_FILE = r"""
 options:
