@@ -119,7 +119,8 @@ options:
         default: postgres
       login_password:
         description:
-          - Password of O(source.login_user). Empty lets libpq look for it (C(.pgpass), C(passfile) in O(source.connect_params)).
+          - Password of O(source.login_user).
+          - Empty lets libpq look for it (C(.pgpass), C(passfile) in O(source.connect_params)).
           - It is never written to a command line, a log, a result or an error text.
         type: str
         default: ''
