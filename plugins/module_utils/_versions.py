@@ -39,8 +39,10 @@ def postgres_major(server_version: int) -> int:
 
 # PostgreSQL, as libpq numbers it
 PG_CONNECTION_CHECK = 140000  # client_connection_check_interval
+PG_SQL_BODY = 140000  # functions with a parsed body (BEGIN ATOMIC)
 PG_ANALYZED_EMPTY = 140000  # reltuples = -1 for "never analyzed"
 PG_NULLS_NOT_DISTINCT = 150000
+PG_EXTENDED_INHERITED = 150000  # extended statistics of a tree, beside those of the parent alone
 PG_ONE_ANALYZE_TEXT = 160000
 PG_MAINTAIN = 170000  # MAINTAIN privilege
 PG_PARTITIONED_NOT_VALID_FK = 180000  # NOT VALID foreign keys on partitioned tables
@@ -50,12 +52,15 @@ PG_ANALYZE_ONLY = 180000  # ANALYZE ONLY parent
 TS_MINIMUM = Timescale(2, 0, 0)
 TS_FIXED_SCHEDULES = Timescale(2, 9, 0)  # initial_start, timezone, fixed_schedule; hierarchical aggregates
 TS_CHECK_CONFIG = Timescale(2, 8, 0)
+TS_OWNER_OID = Timescale(2, 10, 2)  # bgw_job.owner: name -> regrole
+TS_JOB_OWNER_ROLE = Timescale(2, 10, 2)  # bgw_job.owner: name -> regrole
 TS_FUNCTIONS_SCHEMA = Timescale(2, 12, 0)  # _timescaledb_internal -> _timescaledb_functions
 TS_ALTER_SCHEDULE = Timescale(2, 12, 0)  # alter_job(fixed_schedule, initial_start, timezone)
 TS_INDEX_ON_ONLY = Timescale(2, 12, 0)  # CREATE INDEX ON ONLY touches the root alone
 TS_REPLICA_IDENTITY = Timescale(2, 12, 0)
 TS_CREATED_BEFORE = Timescale(2, 13, 0)
 TS_VALIDATE_QUERY = Timescale(2, 13, 0)
+TS_COMPRESSION_BY_RELID = Timescale(2, 14, 0)  # compression_settings takes the place of hypertable_compression
 TS_RETRIES_ZERO_IS_NONE = Timescale(2, 15, 0)  # max_retries = 0
 TS_BUCKET_ALL = Timescale(2, 15, 0)  # every aggregate has a bucket function row; origin and offset
 TS_FK_TO_HYPERTABLE = Timescale(2, 16, 0)
@@ -66,8 +71,12 @@ TS_JOB_NAME = Timescale(2, 20, 0)
 TS_JOBS_SHOW_VIEW = Timescale(2, 20, 0)
 TS_MANY_REFRESH_POLICIES = Timescale(2, 21, 0)
 TS_INDEX_BY_DEFINITION = Timescale(2, 22, 0)  # chunk indexes are matched to the hypertable's by definition
+TS_DEFAULTS_AT_COMPRESSION = Timescale(2, 22, 0)  # segmentby and orderby not given are chosen when a chunk is compressed
 TS_NO_TRIGGERS_OF_ITS_OWN = Timescale(2, 23, 0)  # ts_insert_blocker and ts_cagg_invalidation_trigger are gone
 TS_JOB_CATALOG = Timescale(2, 25, 0)  # bgw_job moves to _timescaledb_catalog
+TS_CREATED_BEFORE_ALTERABLE = Timescale(2, 26, 3)  # alter_job works on a retention policy by creation time
 TS_TRIGGER_STATE = Timescale(2, 27, 0)  # ENABLE / DISABLE TRIGGER on hypertables
+TS_ANALYZE_VIEW = Timescale(2, 28, 0)  # ANALYZE of an aggregate does its materialization
+TS_COLUMNSTORE_STATUS = Timescale(2, 29, 0)  # a bit of hypertable.status says whether the columnstore is on
 TS_COMPACTION = Timescale(2, 29, 0)
 TS_CHUNK_BY_RELID = Timescale(2, 29, 0)
