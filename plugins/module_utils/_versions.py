@@ -53,7 +53,6 @@ TS_MINIMUM = Timescale(2, 0, 0)
 TS_FIXED_SCHEDULES = Timescale(2, 9, 0)  # initial_start, timezone, fixed_schedule; hierarchical aggregates
 TS_CHECK_CONFIG = Timescale(2, 8, 0)
 TS_OWNER_OID = Timescale(2, 10, 2)  # bgw_job.owner: name -> regrole
-TS_JOB_OWNER_ROLE = Timescale(2, 10, 2)  # bgw_job.owner: name -> regrole
 TS_FUNCTIONS_SCHEMA = Timescale(2, 12, 0)  # _timescaledb_internal -> _timescaledb_functions
 TS_ALTER_SCHEDULE = Timescale(2, 12, 0)  # alter_job(fixed_schedule, initial_start, timezone)
 TS_INDEX_ON_ONLY = Timescale(2, 12, 0)  # CREATE INDEX ON ONLY touches the root alone
