@@ -50,10 +50,15 @@ PG_ANALYZE_ONLY = 180000  # ANALYZE ONLY parent
 
 # TimescaleDB
 TS_MINIMUM = Timescale(2, 0, 0)
+TS_BUCKET_TABLE = Timescale(2, 6, 0)  # continuous_aggs_bucket_function
+TS_FINALIZED = Timescale(2, 7, 0)  # aggregates that store finished values
+TS_BUCKET_FUNCTION = Timescale(2, 6, 0)  # continuous_aggs_bucket_function
+TS_FINALIZED = Timescale(2, 7, 0)  # aggregates that hold results instead of partials
 TS_FIXED_SCHEDULES = Timescale(2, 9, 0)  # initial_start, timezone, fixed_schedule; hierarchical aggregates
 TS_CHECK_CONFIG = Timescale(2, 8, 0)
 TS_POLICY_INTERVAL = Timescale(2, 8, 0)  # schedule_interval of add_retention_policy and add_compression_policy
 TS_OWNER_OID = Timescale(2, 10, 2)  # bgw_job.owner: name -> regrole
+TS_WATERMARK_TABLE = Timescale(2, 11, 0)  # continuous_aggs_watermark
 TS_FUNCTIONS_SCHEMA = Timescale(2, 12, 0)  # _timescaledb_internal -> _timescaledb_functions
 TS_ALTER_SCHEDULE = Timescale(2, 12, 0)  # alter_job(fixed_schedule, initial_start, timezone)
 TS_INDEX_ON_ONLY = Timescale(2, 12, 0)  # CREATE INDEX ON ONLY touches the root alone
@@ -80,5 +85,6 @@ TS_TRIGGER_STATE = Timescale(2, 27, 0)  # ENABLE / DISABLE TRIGGER on hypertable
 TS_INVALIDATIONS_BY_REFRESH = Timescale(2, 27, 0)  # process_hypertable_invalidations in a policy's config is gone
 TS_ANALYZE_VIEW = Timescale(2, 28, 0)  # ANALYZE of an aggregate does its materialization
 TS_COLUMNSTORE_STATUS = Timescale(2, 29, 0)  # a bit of hypertable.status says whether the columnstore is on
+TS_REFRESH_OPTIONS = Timescale(2, 28, 0)  # a refresh by hand works in batches unless told otherwise
 TS_COMPACTION = Timescale(2, 29, 0)
 TS_CHUNK_BY_RELID = Timescale(2, 29, 0)
