@@ -42,6 +42,7 @@ PG_CONNECTION_CHECK = 140000  # client_connection_check_interval
 PG_SQL_BODY = 140000  # functions with a parsed body (BEGIN ATOMIC)
 PG_ANALYZED_EMPTY = 140000  # reltuples = -1 for "never analyzed"
 PG_NULLS_NOT_DISTINCT = 150000
+PG_PUBLICATION_FILTER = 150000  # row filters and column lists of publications
 PG_EXTENDED_INHERITED = 150000  # extended statistics of a tree, beside those of the parent alone
 PG_ONE_ANALYZE_TEXT = 160000
 PG_MAINTAIN = 170000  # MAINTAIN privilege

@@ -1,0 +1,314 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""What the planner's statistics of every relation look like: one statement, one JSON document.
+
+No function here takes a lock on a user's relation: a table that somebody holds exclusively must not stop the reading.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connection import Database
+from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks
+from .._versions import (
+    PG_ANALYZED_EMPTY,
+    PG_EXTENDED_INHERITED,
+    PG_MAINTAIN,
+    TS_CHUNK_BY_RELID,
+    Timescale,
+)
+
+__all__ = ["read"]
+
+_NO_HYPERTABLES = """
+SELECT 0 AS id, 0::pg_catalog.oid AS relid, false AS is_materialization WHERE false
+"""
+_NO_AGGREGATES = """
+SELECT 0::pg_catalog.oid AS materialization_oid, ''::pg_catalog.name AS view_schema, ''::pg_catalog.name AS view_name
+WHERE false
+"""
+_NO_CHUNKS = "SELECT 0 AS hypertable_id, 0::pg_catalog.oid AS relid WHERE false"
+_NO_COMPANIONS = "SELECT 0::pg_catalog.oid AS chunk, 0::pg_catalog.oid AS companion WHERE false"
+
+# A compressed chunk keeps its batches in a table of its own, which ANALYZE of the hypertable takes along (2.11 and
+# later). Columns: chunk, companion.
+_COMPANIONS_BY_ID = """
+SELECT c.oid AS chunk, z.oid AS companion
+FROM _timescaledb_catalog.chunk AS k
+JOIN _timescaledb_catalog.chunk AS kz ON kz.id = k.compressed_chunk_id
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = k.schema_name
+JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = k.table_name
+JOIN pg_catalog.pg_namespace AS nz ON nz.nspname = kz.schema_name
+JOIN pg_catalog.pg_class AS z ON z.relnamespace = nz.oid AND z.relname = kz.table_name
+"""
+_COMPANIONS_BY_RELID = """
+SELECT s.relid::pg_catalog.oid AS chunk, s.compress_relid::pg_catalog.oid AS companion
+FROM _timescaledb_catalog.compression_settings AS s
+JOIN _timescaledb_catalog.chunk AS k ON k.relid = s.relid
+WHERE s.compress_relid IS NOT NULL
+"""
+_COMPRESSED_HYPERTABLES = """
+SELECT c.oid AS relid
+FROM _timescaledb_catalog.hypertable AS h
+JOIN _timescaledb_catalog.hypertable AS o ON o.compressed_hypertable_id = h.id
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = h.schema_name
+JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = h.table_name
+"""
+_NO_RELATIONS = "SELECT 0::pg_catalog.oid AS relid WHERE false"
+
+# PostgreSQL 12 to 16: owner, owner of the database (shared catalogs apart), superuser. 17 and later: MAINTAIN as well,
+# which pg_maintain has everywhere. Without USAGE on the schema the statement could not name the relation.
+_MAY = """
+pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND ({maintain}pg_catalog.pg_has_role(c.relowner, 'USAGE')
+  OR (NOT c.relisshared AND pg_catalog.pg_has_role(
+        (SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()), 'USAGE')))
+"""
+
+# Where an option of the table says so, it wins over the task's option, and that over the server's setting.
+_LIMIT = """
+COALESCE((SELECT o.option_value::pg_catalog.float8 FROM pg_catalog.pg_options_to_table(c.reloptions) AS o
+          WHERE o.option_name = '{name}'),
+         %({option})s, pg_catalog.current_setting('{name}')::pg_catalog.float8)
+"""
+
+_RELATIONS = """
+WITH RECURSIVE hypertables AS ({hypertables}),
+aggregates AS ({aggregates}),
+companions AS ({companions}),
+extension_schemas AS ({extension_schemas}),
+hidden AS (
+  SELECT relid FROM ({chunks}) AS k UNION SELECT companion FROM companions
+  UNION SELECT relid FROM ({compressed_hypertables}) AS z
+),
+descent (root, part, companion) AS (
+  SELECT inhparent, inhrelid, false FROM pg_catalog.pg_inherits
+  UNION
+  SELECT d.root, i.inhrelid, false
+  FROM descent AS d JOIN pg_catalog.pg_inherits AS i ON i.inhparent = d.part
+),
+tree AS (
+  SELECT root, part, companion FROM descent
+  UNION
+  SELECT d.root, z.companion, true FROM descent AS d JOIN companions AS z ON z.chunk = d.part
+),
+locked AS (
+  SELECT relation FROM pg_catalog.pg_locks
+  WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL
+),
+relation AS MATERIALIZED (
+  SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples, c.relpages, h.relid IS NOT NULL AS is_hypertable,
+         hidden.relid IS NOT NULL AS is_hidden,
+         n.nspname IN ('pg_catalog', 'information_schema')
+           OR (h.relid IS NULL AND hidden.relid IS NULL AND n.oid IN (SELECT oid FROM extension_schemas)) AS is_catalog,
+         {may} AS may,
+         pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owns,
+         pg_catalog.has_table_privilege(c.oid, 'SELECT')
+           AND NOT (c.relrowsecurity AND pg_catalog.row_security_active(c.oid)) AS readable,
+         pg_catalog.pg_stat_get_mod_since_analyze(c.oid) AS changes,
+         pg_catalog.pg_stat_get_live_tuples(c.oid) AS live,
+         GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                  pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)) AS analyzed,
+         pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid) AS autoanalyzed,
+         {threshold} AS threshold, {scale_factor} AS scale_factor
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  LEFT JOIN hypertables AS h ON h.relid = c.oid
+  LEFT JOIN hidden ON hidden.relid = c.oid
+  WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND n.nspname <> 'pg_toast'
+    AND c.oid <> 'pg_catalog.pg_statistic'::pg_catalog.regclass
+),
+stats AS MATERIALIZED (
+  SELECT s.schemaname, s.tablename, s.attname,
+         pg_catalog.bool_or(NOT s.inherited) AS own, pg_catalog.bool_or(s.inherited) AS inherited
+  FROM pg_catalog.pg_stats AS s GROUP BY 1, 2, 3
+),
+-- The server gathers nothing for columns with target 0 and virtual ones; a type's own typanalyze function may decline.
+columns AS MATERIALIZED (
+  SELECT r.oid, pg_catalog.count(*) AS named, pg_catalog.count(s.attname) AS have,
+         pg_catalog.count(*) FILTER (WHERE s.own IS NOT TRUE AND x.analyzable) AS lack_own,
+         pg_catalog.count(*) FILTER (WHERE s.inherited IS NOT TRUE AND x.analyzable) AS lack_inherited
+  FROM relation AS r
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+    AND (%(columns)s::pg_catalog.text[] IS NULL OR a.attname = ANY (%(columns)s::pg_catalog.text[]))
+  JOIN pg_catalog.pg_type AS ty ON ty.oid = a.atttypid
+  CROSS JOIN LATERAL (SELECT COALESCE(a.attstattarget, -1) <> 0 AND a.attgenerated <> 'v'
+                             AND ty.typanalyze::pg_catalog.oid < 16384 AS analyzable) AS x
+  LEFT JOIN stats AS s ON s.schemaname = r.nspname AND s.tablename = r.relname AND s.attname = a.attname
+  GROUP BY 1
+),
+-- Only the owner sees what is kept for the expressions of an index. A partial index without rows gets nothing.
+expressions AS MATERIALIZED (
+  SELECT r.oid, pg_catalog.count(*) AS lack_own
+  FROM relation AS r
+  JOIN pg_catalog.pg_index AS i ON i.indrelid = r.oid AND i.indexprs IS NOT NULL AND i.indisready
+  JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid AND ic.relkind = 'i' AND ic.reltuples > 0
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = ic.oid AND a.attnum > 0 AND i.indkey[a.attnum - 1] = 0
+    AND COALESCE(a.attstattarget, -1) <> 0
+  LEFT JOIN stats AS s ON s.schemaname = r.nspname AND s.tablename = ic.relname AND s.attname = a.attname
+  WHERE r.owns AND s.own IS NOT TRUE AND %(columns)s::pg_catalog.text[] IS NULL
+  GROUP BY 1
+),
+extended AS MATERIALIZED (
+  SELECT r.oid, pg_catalog.count(*) FILTER (WHERE d.own IS NOT TRUE) AS lack_own,
+         pg_catalog.count(*) FILTER (WHERE d.inherited IS NOT TRUE AND {inherited_exists}) AS lack_inherited
+  FROM relation AS r
+  JOIN pg_catalog.pg_statistic_ext AS e ON e.stxrelid = r.oid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = e.stxnamespace
+  LEFT JOIN (
+    SELECT s.statistics_schemaname, s.statistics_name,
+           pg_catalog.bool_or(NOT {inherited}) AS own, pg_catalog.bool_or({inherited}) AS inherited
+    FROM pg_catalog.pg_stats_ext AS s GROUP BY 1, 2
+  ) AS d ON d.statistics_schemaname = n.nspname AND d.statistics_name = e.stxname
+  WHERE r.owns AND %(columns)s::pg_catalog.text[] IS NULL
+    AND COALESCE(pg_catalog.to_jsonb(e) ->> 'stxstattarget', '-1') <> '0'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+                    WHERE a.attrelid = r.oid AND a.attnum = ANY (e.stxkeys) AND a.attstattarget = 0)
+  GROUP BY 1
+),
+judged AS MATERIALIZED (
+  SELECT r.*, k.named, GREATEST(r.reltuples, 0, CASE WHEN r.reltuples < 0 THEN r.live ELSE 0 END) AS rows,
+         r.relkind IN ('r', 'm') AND r.changes > r.threshold + r.scale_factor * GREATEST(r.reltuples, 0) AS stale,
+         {looked_at} AS looked_at,
+         CASE WHEN r.readable THEN COALESCE(k.have, 0) = 0 ELSE NOT {looked_at} END AS bare,
+         COALESCE(k.lack_own, 0) + COALESCE(x.lack_own, 0) + COALESCE(e.lack_own, 0) AS lack_own,
+         COALESCE(k.lack_inherited, 0) + COALESCE(e.lack_inherited, 0) AS lack_inherited
+  FROM relation AS r
+  LEFT JOIN columns AS k ON k.oid = r.oid
+  LEFT JOIN expressions AS x ON x.oid = r.oid
+  LEFT JOIN extended AS e ON e.oid = r.oid
+),
+-- Seen empty and still so. Counters vanish in a crash; then the file must not have grown either.
+missing AS MATERIALIZED (
+  SELECT j.oid, CASE
+    WHEN j.relkind = 'p' THEN false
+    WHEN NOT j.looked_at THEN true
+    WHEN NOT j.readable THEN j.analyzed IS NULL AND j.relkind <> 'f'
+    WHEN j.lack_own = 0 THEN false
+    WHEN j.reltuples > 0 OR j.changes > 0 THEN true
+    WHEN j.analyzed IS NOT NULL OR j.relkind = 'f' OR j.oid IN (SELECT relation FROM locked) THEN false
+    ELSE pg_catalog.pg_relation_size(j.oid) > j.relpages::pg_catalog.int8 * {block_size}
+  END AS own
+  FROM judged AS j
+),
+-- What a tree's own statistics describe: everything below it. Autovacuum looks at the parts one by one and never at the
+-- root, so rows of parts that it analyzed after the root count as changed.
+trees AS MATERIALIZED (
+  SELECT t.root, pg_catalog.count(*) FILTER (WHERE NOT t.companion) AS parts,
+         pg_catalog.count(*) FILTER (WHERE m.own) AS parts_missing,
+         pg_catalog.count(*) FILTER (WHERE p.stale) AS parts_stale,
+         pg_catalog.count(*) FILTER (WHERE NOT p.may) AS parts_denied,
+         pg_catalog.sum(p.rows) FILTER (WHERE NOT t.companion AND p.relkind <> 'p') AS rows,
+         pg_catalog.sum(GREATEST(p.reltuples, 0)) FILTER (WHERE NOT t.companion AND p.relkind <> 'p') AS reltuples,
+         pg_catalog.sum(p.changes) FILTER (WHERE p.relkind = 'r') AS changes,
+         pg_catalog.sum(p.rows) FILTER (WHERE p.relkind = 'r' AND p.autoanalyzed > r.analyzed) AS autoanalyzed_rows,
+         pg_catalog.bool_and(p.bare) AS bare,
+         pg_catalog.sum(p.relpages) AS pages, pg_catalog.sum(p.live) AS live
+  FROM tree AS t
+  JOIN judged AS r ON r.oid = t.root AND NOT r.is_hidden
+  JOIN judged AS p ON p.oid = t.part
+  JOIN missing AS m ON m.oid = t.part
+  GROUP BY 1
+),
+-- ANALYZE of a partitioned table does its partitions too.
+ancestors AS MATERIALIZED (
+  SELECT t.part, pg_catalog.json_agg(pg_catalog.json_build_array(r.nspname, r.relname)) AS roots
+  FROM tree AS t JOIN relation AS r ON r.oid = t.root AND r.relkind = 'p' GROUP BY 1
+)
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
+  'schema', COALESCE(a.view_schema, j.nspname), 'name', COALESCE(a.view_name, j.relname), 'kind', j.relkind,
+  'relation', CASE WHEN a.view_name IS NOT NULL THEN pg_catalog.json_build_array(j.nspname, j.relname) END,
+  'hypertable', j.is_hypertable, 'catalog', j.is_catalog,
+  'may', j.may, 'readable', j.readable, 'analyzed', j.looked_at, 'columns', COALESCE(j.named, 0),
+  'rows', j.rows, 'changes', COALESCE(j.changes, 0), 'pages', j.relpages, 'live', COALESCE(j.live, 0),
+  'threshold', j.threshold, 'scale_factor', j.scale_factor,
+  'missing', m.own, 'stale', j.stale, 'bare', j.bare AND COALESCE(t.bare, true), 'lack_inherited', j.lack_inherited,
+  'tree', CASE WHEN t.root IS NOT NULL THEN pg_catalog.json_build_object(
+    'parts', t.parts, 'missing', t.parts_missing, 'stale', t.parts_stale, 'denied', t.parts_denied,
+    'rows', COALESCE(t.rows, 0), 'analyzed_rows', COALESCE(t.reltuples, 0), 'changes', COALESCE(t.changes, 0),
+    'autoanalyzed_rows', COALESCE(t.autoanalyzed_rows, 0), 'pages', t.pages, 'live', COALESCE(t.live, 0)) END,
+  'ancestors', COALESCE(up.roots, '[]'::pg_catalog.json)
+  ) ORDER BY COALESCE(a.view_schema, j.nspname), COALESCE(a.view_name, j.relname)),
+  '[]'::pg_catalog.json)::pg_catalog.text
+FROM judged AS j
+JOIN missing AS m ON m.oid = j.oid
+LEFT JOIN trees AS t ON t.root = j.oid
+LEFT JOIN ancestors AS up ON up.part = j.oid
+LEFT JOIN aggregates AS a ON a.materialization_oid = j.oid
+WHERE NOT j.is_hidden AND (%(catalogs)s OR NOT j.is_catalog) AND (%(foreign)s OR j.relkind <> 'f')
+"""
+
+
+def read(
+    database: Database,
+    *,
+    catalogs: bool = False,
+    foreign: bool = False,
+    columns: t.Sequence[str] = (),
+    threshold: int | None = None,
+    scale_factor: float | None = None,
+) -> list[dict[str, t.Any]]:
+    """Read what is known of every relation that can be analyzed, chunks folded into their hypertables.
+
+    Missing means what ``vacuumdb --missing-stats-only`` (PostgreSQL 18) means: a column, an expression of an index or
+    an extended statistics object has nothing. Stale is autovacuum's rule (PostgreSQL manual, 24.1.6).
+
+    :param catalogs: also system catalogs, and the tables of the extension.
+    :param foreign: also foreign tables.
+    :param columns: only these columns count.
+    :param threshold: rows, in place of autovacuum_analyze_threshold.
+    :param scale_factor: share of the rows, in place of autovacuum_analyze_scale_factor.
+    :returns: one entry per relation, by schema and name.
+    """
+    query = _RELATIONS.format(**_timescale_parts(database.timescale), **_postgres_parts(database.server_version))
+    found: list[dict[str, t.Any]] = database.document(
+        query,
+        {
+            "catalogs": catalogs,
+            "foreign": foreign,
+            "columns": list(columns) or None,
+            "threshold": threshold,
+            "scale_factor": scale_factor,
+        },
+    )
+    return found
+
+
+def _timescale_parts(version: Timescale | None) -> dict[str, str]:
+    if version is None:
+        return {
+            "hypertables": _NO_HYPERTABLES,
+            "aggregates": _NO_AGGREGATES,
+            "chunks": _NO_CHUNKS,
+            "companions": _NO_COMPANIONS,
+            "compressed_hypertables": _NO_RELATIONS,
+            "extension_schemas": EXTENSION_SCHEMAS,
+        }
+    return {
+        "hypertables": HYPERTABLES,
+        "aggregates": CONTINUOUS_AGGREGATES,
+        "chunks": chunks(version),
+        "companions": _COMPANIONS_BY_RELID if version >= TS_CHUNK_BY_RELID else _COMPANIONS_BY_ID,
+        "compressed_hypertables": _COMPRESSED_HYPERTABLES,
+        "extension_schemas": EXTENSION_SCHEMAS,
+    }
+
+
+def _postgres_parts(version: int) -> dict[str, str]:
+    maintain = "pg_catalog.has_table_privilege(c.oid, 'MAINTAIN') OR " if version >= PG_MAINTAIN else ""
+    inherited = version >= PG_EXTENDED_INHERITED
+    return {
+        "may": _MAY.format(maintain=maintain),
+        "threshold": _LIMIT.format(name="autovacuum_analyze_threshold", option="threshold"),
+        "scale_factor": _LIMIT.format(name="autovacuum_analyze_scale_factor", option="scale_factor"),
+        "inherited": "s.inherited" if inherited else "false",
+        "inherited_exists": "true" if inherited else "false",
+        # Before PostgreSQL 14 reltuples is 0 for what was never looked at.
+        "looked_at": "r.reltuples >= 0"
+        if version >= PG_ANALYZED_EMPTY
+        else "(r.reltuples > 0 OR r.analyzed IS NOT NULL)",
+        "block_size": "pg_catalog.current_setting('block_size')::pg_catalog.int8",
+    }
