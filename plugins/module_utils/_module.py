@@ -71,9 +71,10 @@ class Session:
     :param source: where the wanted state is read from, None with source_file or without a source.
     """
 
-    def __init__(self, module: AnsibleModule, name: str) -> None:
+    def __init__(self, module: AnsibleModule, name: str, *, writes: bool = True) -> None:
         self.module = module
         self.name = name
+        self.writes = writes
         self.params: dict[str, t.Any] = module.params
         self.check_mode = bool(module.check_mode)
         # A check-mode run must not look like the remains of a real one.
@@ -193,7 +194,7 @@ class Session:
             libpq_parameters(options),
             application=self.application,
             session_role=options.get("session_role") or "",
-            read_only=side == "source",
+            read_only=side == "source" or not self.writes,
             lock_timeout=float(self.params.get("lock_timeout", 10.0)),
             settings=self.params.get("settings") if side == "target" else None,
         )
@@ -230,7 +231,7 @@ def run_module(
     """Make the module, run its work, and turn what comes out into exit_json or fail_json.
 
     :param work: reads, plans and carries out; gives the result.
-    :param writes: False for a module that only reads.
+    :param writes: False for a module that only reads; then its session on the target is read only too.
     """
     make: t.Any = _Module  # AnsibleModule's constructor is not typed
     module: _Module = make(supports_check_mode=True, **spec.to_kwargs())
@@ -242,7 +243,7 @@ def run_module(
     if missing:
         module.fail_json(msg=missing, invocation=invocation)
     try:
-        with contextlib.closing(Session(module, name)) as session:
+        with contextlib.closing(Session(module, name, writes=writes)) as session:
             if writes:
                 session.require_writable_target()
             result = work(session)

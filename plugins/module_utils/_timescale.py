@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from ._versions import TS_CHUNK_BY_RELID, TS_FUNCTIONS_SCHEMA, TS_JOB_CATALOG, Timescale
 
-__all__ = ["CONTINUOUS_AGGREGATES", "EXTENSION_SCHEMAS", "HYPERTABLES", "chunks", "functions_schema", "job_table"]
+__all__ = [
+    "COMPRESSED_HYPERTABLES",
+    "CONTINUOUS_AGGREGATES",
+    "EXTENSION_SCHEMAS",
+    "HYPERTABLES",
+    "chunks",
+    "companions",
+    "functions_schema",
+    "job_table",
+]
 
 # The extension's own schemas, by membership: a user's schema may begin with _timescaledb too. Columns: oid, nspname.
 EXTENSION_SCHEMAS = """
@@ -60,6 +69,33 @@ FROM _timescaledb_catalog.chunk AS k
 """
 
 
+# A compressed chunk keeps its batches in a table of its own, which ANALYZE of the hypertable takes along (2.11 and
+# later). Columns: chunk, companion.
+_COMPANIONS_BY_ID = """
+SELECT c.oid AS chunk, z.oid AS companion
+FROM _timescaledb_catalog.chunk AS k
+JOIN _timescaledb_catalog.chunk AS kz ON kz.id = k.compressed_chunk_id
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = k.schema_name
+JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = k.table_name
+JOIN pg_catalog.pg_namespace AS nz ON nz.nspname = kz.schema_name
+JOIN pg_catalog.pg_class AS z ON z.relnamespace = nz.oid AND z.relname = kz.table_name
+"""
+_COMPANIONS_BY_RELID = """
+SELECT s.relid::pg_catalog.oid AS chunk, s.compress_relid::pg_catalog.oid AS companion
+FROM _timescaledb_catalog.compression_settings AS s
+JOIN _timescaledb_catalog.chunk AS k ON k.relid = s.relid
+WHERE s.compress_relid IS NOT NULL
+"""
+# The inner hypertables that hold compressed chunks; gone in 2.29.
+COMPRESSED_HYPERTABLES = """
+SELECT c.oid AS relid
+FROM _timescaledb_catalog.hypertable AS h
+JOIN _timescaledb_catalog.hypertable AS o ON o.compressed_hypertable_id = h.id
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = h.schema_name
+JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = h.table_name
+"""
+
+
 def functions_schema(version: Timescale) -> str:
     """The schema of internal functions and policy procedures: it changed in TimescaleDB 2.12."""
     return "_timescaledb_functions" if version >= TS_FUNCTIONS_SCHEMA else "_timescaledb_internal"
@@ -73,3 +109,8 @@ def job_table(version: Timescale) -> str:
 def chunks(version: Timescale) -> str:
     """A query for all chunks that exist as relations: hypertable_id, relid (TimescaleDB 2.29 keeps the oid)."""
     return _CHUNKS_BY_RELID if version >= TS_CHUNK_BY_RELID else _CHUNKS_BY_NAME
+
+
+def companions(version: Timescale) -> str:
+    """A query for the tables that hold the columnstore data of chunks. Columns: chunk, companion (oids)."""
+    return _COMPANIONS_BY_RELID if version >= TS_CHUNK_BY_RELID else _COMPANIONS_BY_ID

@@ -13,12 +13,18 @@ from __future__ import annotations
 import typing as t
 
 from .._connection import Database
-from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks
+from .._timescale import (
+    COMPRESSED_HYPERTABLES,
+    CONTINUOUS_AGGREGATES,
+    EXTENSION_SCHEMAS,
+    HYPERTABLES,
+    chunks,
+    companions,
+)
 from .._versions import (
     PG_ANALYZED_EMPTY,
     PG_EXTENDED_INHERITED,
     PG_MAINTAIN,
-    TS_CHUNK_BY_RELID,
     Timescale,
 )
 
@@ -34,30 +40,6 @@ WHERE false
 _NO_CHUNKS = "SELECT 0 AS hypertable_id, 0::pg_catalog.oid AS relid WHERE false"
 _NO_COMPANIONS = "SELECT 0::pg_catalog.oid AS chunk, 0::pg_catalog.oid AS companion WHERE false"
 
-# A compressed chunk keeps its batches in a table of its own, which ANALYZE of the hypertable takes along (2.11 and
-# later). Columns: chunk, companion.
-_COMPANIONS_BY_ID = """
-SELECT c.oid AS chunk, z.oid AS companion
-FROM _timescaledb_catalog.chunk AS k
-JOIN _timescaledb_catalog.chunk AS kz ON kz.id = k.compressed_chunk_id
-JOIN pg_catalog.pg_namespace AS n ON n.nspname = k.schema_name
-JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = k.table_name
-JOIN pg_catalog.pg_namespace AS nz ON nz.nspname = kz.schema_name
-JOIN pg_catalog.pg_class AS z ON z.relnamespace = nz.oid AND z.relname = kz.table_name
-"""
-_COMPANIONS_BY_RELID = """
-SELECT s.relid::pg_catalog.oid AS chunk, s.compress_relid::pg_catalog.oid AS companion
-FROM _timescaledb_catalog.compression_settings AS s
-JOIN _timescaledb_catalog.chunk AS k ON k.relid = s.relid
-WHERE s.compress_relid IS NOT NULL
-"""
-_COMPRESSED_HYPERTABLES = """
-SELECT c.oid AS relid
-FROM _timescaledb_catalog.hypertable AS h
-JOIN _timescaledb_catalog.hypertable AS o ON o.compressed_hypertable_id = h.id
-JOIN pg_catalog.pg_namespace AS n ON n.nspname = h.schema_name
-JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = h.table_name
-"""
 _NO_RELATIONS = "SELECT 0::pg_catalog.oid AS relid WHERE false"
 
 # PostgreSQL 12 to 16: owner, owner of the database (shared catalogs apart), superuser. 17 and later: MAINTAIN as well,
@@ -291,8 +273,8 @@ def _timescale_parts(version: Timescale | None) -> dict[str, str]:
         "hypertables": HYPERTABLES,
         "aggregates": CONTINUOUS_AGGREGATES,
         "chunks": chunks(version),
-        "companions": _COMPANIONS_BY_RELID if version >= TS_CHUNK_BY_RELID else _COMPANIONS_BY_ID,
-        "compressed_hypertables": _COMPRESSED_HYPERTABLES,
+        "companions": companions(version),
+        "compressed_hypertables": COMPRESSED_HYPERTABLES,
         "extension_schemas": EXTENSION_SCHEMAS,
     }
 
