@@ -70,6 +70,10 @@ TS_COMPRESSION_BY_RELID = Timescale(2, 14, 0)  # compression_settings takes the 
 TS_RETRIES_ZERO_IS_NONE = Timescale(2, 15, 0)  # max_retries = 0
 TS_BUCKET_ALL = Timescale(2, 15, 0)  # every aggregate has a bucket function row; origin and offset
 TS_FK_TO_HYPERTABLE = Timescale(2, 16, 0)
+TS_REPLICA_IDENTITY_COLUMNSTORE = Timescale(2, 16, 0)
+TS_TRANSITION_TABLES = Timescale(2, 18, 0)  # statement triggers of hypertables
+TS_UNIQUE_ON_COMPRESSED = Timescale(2, 19, 0)
+TS_TRIGGER_STATE_COLUMNSTORE = Timescale(2, 28, 3)
 TS_COLUMNSTORE_POLICY = Timescale(2, 18, 0)
 TS_CONSTRAINT_ON_COMPRESSED = Timescale(2, 18, 0)
 TS_CHUNK_INTERVAL_OPTION = Timescale(2, 20, 0)

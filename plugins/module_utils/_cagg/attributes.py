@@ -1,0 +1,193 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Owner, comments, grants, and the storage attributes of an aggregate: what differs becomes a statement.
+
+The same functions serve a new object and one that is there: for a new one, ``existing`` says what creation gives.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connection import Facts
+from .._sql import identifier, literal, quote_identifier, raw, statement
+from .._versions import PG_MAINTAIN
+
+__all__ = ["FRESH", "attributes", "name_of", "refused_attributes", "storage"]
+
+# What a new object has: nothing but an owner.
+FRESH: dict[str, t.Any] = {"acl": None, "columns": (), "comment": None}
+_PUBLIC_EXECUTE = {"grantee": None, "privilege": "EXECUTE", "grantable": False}
+_KINDS = {  # how ALTER, COMMENT ON and GRANT call it; an aggregate is a view in PostgreSQL's eyes
+    "aggregate": ("MATERIALIZED VIEW", "VIEW", "TABLE"),
+    "materialized view": ("MATERIALIZED VIEW", "MATERIALIZED VIEW", "TABLE"),
+    "view": ("VIEW", "VIEW", "TABLE"),
+    "function": ("ROUTINE", "ROUTINE", "ROUTINE"),
+}
+_MATERIALIZATION = """(SELECT pg_catalog.format('%I.%I',
+    i.materialization_hypertable_schema, i.materialization_hypertable_name)
+  FROM timescaledb_information.continuous_aggregates AS i WHERE i.view_schema = {schema} AND i.view_name = {name})"""
+
+
+def name_of(entry: t.Mapping[str, t.Any]) -> t.Any:
+    """The object's name for a statement, with its arguments when it is a function."""
+    name = identifier(entry["schema"], entry["name"])
+    if entry.get("arguments") is None:
+        return name
+    return raw(statement("{}({})", name, raw(entry["arguments"])))
+
+
+def attributes(
+    kind: str,
+    wanted: t.Mapping[str, t.Any],
+    existing: t.Mapping[str, t.Any],
+    surroundings: t.Mapping[str, t.Any],
+    target: Facts,
+) -> list[str]:
+    """Statements for comments, owner and grants that are wanted and missing. What the target has besides is left alone.
+
+    :param kind: aggregate, view, materialized view or function.
+    :param existing: the target's object, or ``FRESH`` with ``owner`` for one that is about to be created.
+    """
+    alter, comment, _grant = _KINDS[kind]
+    name = name_of(wanted)
+    made = []
+    if wanted["comment"] != existing["comment"] and wanted["comment"] is not None:
+        made.append(statement(f"COMMENT ON {comment} {{}} IS {{}}", name, literal(wanted["comment"])))
+    there = {column["name"]: column for column in existing["columns"] or ()}
+    for column in wanted["columns"] or ():
+        if column["comment"] not in (None, there.get(column["name"], FRESH)["comment"]):
+            full = identifier(wanted["schema"], wanted["name"], column["name"])
+            made.append(statement("COMMENT ON COLUMN {} IS {}", full, literal(column["comment"])))
+    if wanted["owner"] != existing["owner"] and surroundings["roles"].get(wanted["owner"]):
+        made.append(statement(f"ALTER {alter} {{}} OWNER TO {{}}", name, identifier(wanted["owner"])))
+    made += _grants(kind, wanted["acl"], existing["acl"], name, surroundings, target, "")
+    for column in wanted["columns"] or ():
+        have = there.get(column["name"], FRESH)["acl"]
+        made += _grants(kind, column["acl"], have, name, surroundings, target, quote_identifier(column["name"]))
+    return made
+
+
+def refused_attributes(wanted: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any], target: Facts) -> list[str]:
+    """What cannot be given here, as sentences: a role that the target lacks, a privilege it does not know."""
+    roles = surroundings["roles"]
+    told = []
+    if wanted["owner"] not in roles:
+        told.append(f"Its owner {wanted['owner']} does not exist on the target.")
+    elif not roles[wanted["owner"]]:
+        told.append(f"The connecting role is no member of its owner {wanted['owner']}.")
+    items = list(wanted["acl"] or ()) + [item for column in wanted["columns"] or () for item in column["acl"] or ()]
+    missing = sorted(
+        {item["grantee"] for item in items if item["grantee"] is not None and item["grantee"] not in roles}
+    )
+    told += [f"Role {name}, which has rights on it, does not exist on the target." for name in missing]
+    if target.server_version < PG_MAINTAIN and any(item["privilege"] == "MAINTAIN" for item in items):
+        told.append("The target's PostgreSQL does not know the privilege MAINTAIN.")
+    return told
+
+
+def _grants(
+    kind: str,
+    wanted: t.Sequence[t.Mapping[str, t.Any]] | None,
+    existing: t.Sequence[t.Mapping[str, t.Any]] | None,
+    name: t.Any,
+    surroundings: t.Mapping[str, t.Any],
+    target: Facts,
+    column: str,
+) -> list[str]:
+    have = list(existing or ())
+    made = []
+    if _PUBLIC_EXECUTE in have and kind == "function" and _PUBLIC_EXECUTE not in (wanted or ()):
+        made.append(statement("REVOKE EXECUTE ON ROUTINE {} FROM PUBLIC", name))
+    by_grantee: dict[tuple[str | None, bool], list[str]] = {}
+    for item in wanted or ():
+        known = item["grantee"] is None or item["grantee"] in surroundings["roles"]
+        if item not in have and known and (item["privilege"] != "MAINTAIN" or target.server_version >= PG_MAINTAIN):
+            by_grantee.setdefault((item["grantee"], item["grantable"]), []).append(item["privilege"])
+    for (grantee, grantable), privileges in by_grantee.items():
+        made.append(
+            statement(
+                f"GRANT {{}} ON {_KINDS[kind][2]} {{}} TO {{}}{' WITH GRANT OPTION' if grantable else ''}",
+                raw(", ".join(f"{privilege} ({column})" if column else privilege for privilege in sorted(privileges))),
+                name,
+                raw("PUBLIC") if grantee is None else identifier(grantee),
+            )
+        )
+    return made
+
+
+def storage(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any], target: Facts) -> list[str]:
+    """Statements for chunk interval, indexes and columnstore settings of an aggregate.
+
+    :param existing: the target's aggregate, or what creation gives.
+    """
+    made = []
+    lookup = raw(statement(_MATERIALIZATION, schema=literal(wanted["schema"]), name=literal(wanted["name"])))
+    if wanted["chunk_interval"] != existing["chunk_interval"]:
+        setter = identifier(target.extension_schema, "set_chunk_time_interval")
+        interval = raw(f"{int(wanted['chunk_interval'])}::pg_catalog.int8")
+        made.append(statement("SELECT {}({}::pg_catalog.regclass, {})", setter, lookup, interval))
+    made += _indexes(wanted, existing)
+    made += _columnstore(wanted, existing)
+    return made
+
+
+def _indexes(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any]) -> list[str]:
+    have = [index["tail"] for index in existing["indexes"] or ()]
+    made = []
+    for index in wanted["indexes"] or ():
+        if index["tail"] in have:
+            have.remove(index["tail"])
+            continue
+        own_name = not index["name"].startswith(wanted["materialization"][1])
+        name = identifier(index["name"]) if own_name else raw("")
+        text = statement("CREATE INDEX {} ON {} {}", name, name_of(wanted), raw(index["tail"]))
+        made.append(text if own_name else text.replace("INDEX  ON", "INDEX ON", 1))
+        if index["comment"] is not None and own_name:
+            full = identifier(wanted["materialization"][0], index["name"])
+            made.append(statement("COMMENT ON INDEX {} IS {}", full, literal(index["comment"])))
+    if existing.get("fresh") and have:
+        made.insert(0, _drop_default_index(wanted))
+    return made
+
+
+def _drop_default_index(wanted: t.Mapping[str, t.Any]) -> str:
+    """The source dropped the index that creation makes on the bucket; its name is not known beforehand."""
+    body = statement(
+        """
+DECLARE found pg_catalog.text;
+BEGIN
+  SELECT pg_catalog.format('%I.%I', x.schemaname, x.indexname) INTO STRICT found FROM pg_catalog.pg_indexes AS x
+  JOIN timescaledb_information.continuous_aggregates AS i
+    ON i.materialization_hypertable_schema = x.schemaname AND i.materialization_hypertable_name = x.tablename
+  WHERE i.view_schema = {} AND i.view_name = {};
+  EXECUTE 'DROP INDEX ' || found;
+END
+""",
+        literal(wanted["schema"]),
+        literal(wanted["name"]),
+    )
+    return statement("DO {}", literal(body))
+
+
+def _columnstore(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any]) -> list[str]:
+    settings = wanted["columnstore"]
+    have = existing["columnstore"]
+    if settings is None or (have is not None and all(settings[key] in (None, have[key]) for key in settings)):
+        return []
+    segment = ", ".join(quote_identifier(column) for column in settings["segmentby"] or ())
+    parts = ["timescaledb.compress = true", statement("timescaledb.compress_segmentby = {}", literal(segment))]
+    if settings["orderby"]:
+        order = ", ".join(
+            f"{quote_identifier(column)} {'ASC' if ascending else 'DESC'} NULLS {'FIRST' if nulls_first else 'LAST'}"
+            for column, ascending, nulls_first in settings["orderby"]
+        )
+        parts.append(statement("timescaledb.compress_orderby = {}", literal(order)))
+    elif not settings["segmentby"]:
+        parts = parts[:1]  # defaults that are worked out when a chunk is compressed
+    if settings["interval"]:
+        parts.append(f"timescaledb.compress_chunk_time_interval = '{int(settings['interval'])} microseconds'")
+    return [statement("ALTER MATERIALIZED VIEW {} SET ({})", name_of(wanted), raw(", ".join(parts)))]

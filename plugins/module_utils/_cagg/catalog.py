@@ -1,0 +1,311 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""What both sides have: continuous aggregates, what stands on them, and how far their data reaches.
+
+Two statements per side, however many aggregates there are: one for the catalog, one for the extents of the data.
+Columns that only some versions have are read through to_jsonb, which gives NULL for a column that is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from .._connection import Database
+from .._sql import identifier, literal, raw, statement
+from .._timescale import EXTENSION_SCHEMAS, functions_schema
+from .._versions import TS_BUCKET_FUNCTION, TS_FINALIZED, TS_WATERMARK_TABLE, Timescale
+
+__all__ = ["TIME_TYPES", "read", "read_surroundings"]
+
+# Types whose internal time is counted in microseconds since 1970, as extract(epoch) gives it, and the integers.
+TIME_TYPES = {
+    "timestamp with time zone": "timestamptz",
+    "timestamp without time zone": "timestamp",
+    "date": "date",
+    "bigint": "int8",
+    "integer": "int4",
+    "smallint": "int2",
+}
+_INTEGERS = ("bigint", "integer", "smallint")
+
+# acl is NULL where nobody granted or revoked anything; then only the owner has rights (PostgreSQL manual, 5.8).
+_ACL = """(SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+    'grantee', CASE WHEN x.grantee = 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(x.grantee) END,
+    'privilege', x.privilege_type, 'grantable', x.is_grantable)
+    ORDER BY pg_catalog.pg_get_userbyid(x.grantee), x.privilege_type)
+  FROM pg_catalog.aclexplode({acl}) AS x WHERE x.grantee <> {owner})"""
+
+_COLUMNS = """(SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+    'name', k.attname, 'comment', pg_catalog.col_description(k.attrelid, k.attnum),
+    'acl', {acl}) ORDER BY k.attnum)
+  FROM pg_catalog.pg_attribute AS k WHERE k.attrelid = {relation} AND k.attnum > 0 AND NOT k.attisdropped)"""
+
+# Aggregates: one row each. d is the one dimension of the materialization, b the bucket function's row.
+_AGGREGATES = """
+SELECT a.mat_hypertable_id AS id, a.raw_hypertable_id AS raw_id,
+       (a.j ->> 'parent_mat_hypertable_id')::pg_catalog.int4 AS parent_id,
+       a.user_view_schema AS schema, a.user_view_name AS name, a.materialized_only,
+       COALESCE((a.j ->> 'finalized')::pg_catalog.bool, {finalized}) AS finalized,
+       v.oid AS view_oid, v.relowner, v.relacl, m.oid AS mat_oid, m.relname AS mat_name, mn.nspname AS mat_schema,
+       q.oid AS direct_oid, d.id AS dimension_id, d.column_name, d.column_type, d.interval_length,
+       (d.j ->> 'compress_interval_length')::pg_catalog.int8 AS compress_interval,
+       COALESCE(NULLIF(a.j ->> 'bucket_width', '-1'), b.j ->> 'bucket_width') AS width,
+       COALESCE((b.j ->> 'bucket_fixed_width')::pg_catalog.bool, (a.j ->> 'bucket_width')::pg_catalog.int8 > 0) AS fixed
+FROM (SELECT o.*, pg_catalog.to_jsonb(o) AS j FROM _timescaledb_catalog.continuous_agg AS o) AS a
+JOIN pg_catalog.pg_namespace AS vn ON vn.nspname = a.user_view_schema
+JOIN pg_catalog.pg_class AS v ON v.relnamespace = vn.oid AND v.relname = a.user_view_name
+JOIN pg_catalog.pg_namespace AS qn ON qn.nspname = a.direct_view_schema
+JOIN pg_catalog.pg_class AS q ON q.relnamespace = qn.oid AND q.relname = a.direct_view_name
+JOIN _timescaledb_catalog.hypertable AS h ON h.id = a.mat_hypertable_id
+JOIN pg_catalog.pg_namespace AS mn ON mn.nspname = h.schema_name
+JOIN pg_catalog.pg_class AS m ON m.relnamespace = mn.oid AND m.relname = h.table_name
+JOIN (SELECT o.*, pg_catalog.to_jsonb(o) AS j FROM _timescaledb_catalog.dimension AS o) AS d
+  ON d.hypertable_id = a.mat_hypertable_id AND d.interval_length IS NOT NULL
+LEFT JOIN (SELECT o.mat_hypertable_id, pg_catalog.to_jsonb(o) AS j FROM {bucket_function} AS o) AS b
+  ON b.mat_hypertable_id = a.mat_hypertable_id
+"""
+
+_COMPRESSION = """CASE WHEN (SELECT (pg_catalog.to_jsonb(i) ->> 'compression_enabled')::pg_catalog.bool
+    FROM timescaledb_information.continuous_aggregates AS i WHERE i.view_schema = a.schema AND i.view_name = a.name)
+  THEN pg_catalog.json_build_object('interval', a.compress_interval,
+    'segmentby', (SELECT pg_catalog.json_agg(s.attname ORDER BY s.segmentby_column_index)
+      FROM timescaledb_information.compression_settings AS s WHERE s.hypertable_schema = a.mat_schema
+      AND s.hypertable_name = a.mat_name AND s.segmentby_column_index IS NOT NULL),
+    'orderby', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(s.attname, s.orderby_asc, s.orderby_nullsfirst)
+      ORDER BY s.orderby_column_index) FROM timescaledb_information.compression_settings AS s
+      WHERE s.hypertable_schema = a.mat_schema AND s.hypertable_name = a.mat_name
+      AND s.orderby_column_index IS NOT NULL)) END"""
+
+# What follows the relation's name is the part of an index that can be compared and replayed ("USING btree (…)").
+_INDEXES = """(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', ic.relname, 'tail', pg_catalog.substr(
+      pg_catalog.pg_get_indexdef(ic.oid), pg_catalog.length(pg_catalog.format(CASE WHEN x.indisunique
+        THEN 'CREATE UNIQUE INDEX %I ON %I.%I ' ELSE 'CREATE INDEX %I ON %I.%I ' END,
+        ic.relname, a.mat_schema, a.mat_name)) + 1),
+    'unique', x.indisunique, 'comment', pg_catalog.obj_description(ic.oid, 'pg_class')) ORDER BY ic.relname)
+  FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS ic ON ic.oid = x.indexrelid WHERE x.indrelid = a.mat_oid)"""
+
+_SLICES = """(SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(s.range_start, s.range_end))
+  FROM _timescaledb_catalog.dimension_slice AS s WHERE s.dimension_id = {dimension})"""
+
+# Everything that reads an aggregate, over any number of steps: rules of views, SQL bodies, uses of a row type.
+_DEPENDENTS = """
+reached (classid, objid) AS (
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, a.view_oid FROM aggregates AS a
+  UNION
+  SELECT CASE WHEN w.oid IS NULL THEN d.classid ELSE 'pg_catalog.pg_class'::pg_catalog.regclass END,
+    COALESCE(w.ev_class, d.objid)
+  FROM reached AS r
+  LEFT JOIN pg_catalog.pg_class AS rc ON r.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND rc.oid = r.objid
+  JOIN pg_catalog.pg_depend AS d ON (d.refclassid = r.classid AND d.refobjid = r.objid)
+    OR (d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.refobjid = rc.reltype)
+  LEFT JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = d.objid
+  WHERE d.deptype = 'n' AND (w.oid IS NOT NULL OR d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
+),
+dependents AS (
+  SELECT c.oid, 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AS classid, c.reltype,
+    CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END AS kind, n.nspname AS schema, c.relname AS name,
+    NULL::pg_catalog.text AS arguments, pg_catalog.rtrim(pg_catalog.pg_get_viewdef(c.oid), ';') AS definition,
+    c.relowner AS owner,    c.reloptions AS options, c.relacl AS acl
+  FROM reached AS r JOIN pg_catalog.pg_class AS c ON c.oid = r.objid AND c.relkind IN ('v', 'm')
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE r.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND n.oid NOT IN (SELECT e.oid FROM extension_schemas AS e)
+    AND c.oid NOT IN (SELECT a.view_oid FROM aggregates AS a)
+  UNION ALL
+  SELECT p.oid, r.classid, 0, 'function', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid),
+    pg_catalog.pg_get_functiondef(p.oid), p.proowner, NULL, COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))
+  FROM reached AS r JOIN pg_catalog.pg_proc AS p ON p.oid = r.objid AND p.prokind IN ('f', 'p')
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+  WHERE r.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    AND n.oid NOT IN (SELECT e.oid FROM extension_schemas AS e)
+)
+"""
+# Which aggregates and other dependents an object names itself.
+_READS = """(SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(o.schema, o.name, o.arguments))
+  FROM pg_catalog.pg_depend AS d
+  JOIN (SELECT x.classid, x.oid, x.reltype, x.schema, x.name, x.arguments FROM dependents AS x
+        UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, a.view_oid, ac.reltype,
+          a.schema, a.name, NULL
+        FROM aggregates AS a JOIN pg_catalog.pg_class AS ac ON ac.oid = a.view_oid) AS o
+    ON (d.refclassid = o.classid AND d.refobjid = o.oid)
+    OR (d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND o.reltype <> 0 AND d.refobjid = o.reltype)
+  LEFT JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = d.objid
+  WHERE ((d.classid = p.classid AND d.objid = p.oid) OR w.ev_class = p.oid) AND o.oid <> p.oid)"""
+
+_DOCUMENT = """
+WITH RECURSIVE extension_schemas AS ({extension_schemas}), aggregates AS ({aggregates}), {dependents}
+SELECT pg_catalog.json_build_object(
+  'aggregates', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+      'schema', a.schema, 'name', a.name, 'owner', pg_catalog.pg_get_userbyid(a.relowner),
+      'definition', pg_catalog.rtrim(pg_catalog.pg_get_viewdef(a.direct_oid), ';'),
+      'materialized_only', a.materialized_only, 'finalized', a.finalized,
+      'parent', (SELECT pg_catalog.json_build_array(p.schema, p.name) FROM aggregates AS p WHERE p.id = a.parent_id),
+      'hypertable', (SELECT pg_catalog.json_build_array(h.schema_name, h.table_name)
+        FROM _timescaledb_catalog.hypertable AS h WHERE h.id = a.raw_id AND a.parent_id IS NULL),
+      'materialization', pg_catalog.json_build_array(a.mat_schema, a.mat_name),
+      'time_column', a.column_name, 'time_type', pg_catalog.format_type(a.column_type, NULL),
+      'bucket_width', CASE WHEN a.width ~ '^[0-9]+$' THEN a.width::pg_catalog.int8
+        ELSE (EXTRACT(epoch FROM a.width::pg_catalog.interval) * 1000000)::pg_catalog.int8 END,
+      'bucket_fixed', COALESCE(a.fixed, false), 'chunk_interval', a.interval_length,
+      'columnstore', {compression}, 'indexes', {indexes}, 'slices', {mat_slices},
+      'watermark', {watermark}, 'invalid', (
+        SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.lowest_modified_value, i.greatest_modified_value))
+        FROM (SELECT l.lowest_modified_value, l.greatest_modified_value
+              FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log AS l
+              WHERE l.materialization_id = a.id
+              UNION ALL SELECT pg_catalog.min(l.lowest_modified_value), pg_catalog.max(l.greatest_modified_value)
+              FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log AS l
+              WHERE l.hypertable_id = a.raw_id
+              HAVING pg_catalog.count(*) > 0) AS i),
+      'comment', pg_catalog.obj_description(a.view_oid, 'pg_class'), 'acl', {acl}, 'columns', {columns},
+      'readable', pg_catalog.has_table_privilege(a.mat_oid, 'SELECT')
+    ) ORDER BY a.schema, a.name) FROM aggregates AS a),
+  'hypertables', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+      'schema', h.schema_name, 'name', h.table_name, 'time_column', d.column_name,
+      'time_type', pg_catalog.format_type(d.column_type, NULL), 'slices', {raw_slices},
+      'readable', pg_catalog.has_table_privilege(pg_catalog.format('%I.%I', h.schema_name, h.table_name), 'SELECT')
+    ) ORDER BY h.schema_name, h.table_name)
+    FROM _timescaledb_catalog.hypertable AS h
+    JOIN LATERAL (SELECT o.* FROM _timescaledb_catalog.dimension AS o
+      WHERE o.hypertable_id = h.id AND o.interval_length IS NOT NULL ORDER BY o.id LIMIT 1) AS d ON true
+    WHERE {which_hypertables}),
+  'dependents', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+      'kind', p.kind, 'schema', p.schema, 'name', p.name, 'arguments', p.arguments, 'definition', p.definition,
+      'options', p.options, 'owner', pg_catalog.pg_get_userbyid(p.owner), 'reads', {reads},
+      'comment', (SELECT x.description FROM pg_catalog.pg_description AS x
+        WHERE x.objoid = p.oid AND x.classoid = p.classid AND x.objsubid = 0), 'acl', {dependent_acl},
+      'columns', CASE WHEN p.kind <> 'function' THEN {dependent_columns} END
+    ) ORDER BY p.schema, p.name, p.arguments) FROM dependents AS p)
+)::pg_catalog.text
+"""
+
+
+def read(database: Database, wanted: t.Mapping[str, t.Any] | None = None) -> dict[str, t.Any]:
+    """Everything about the continuous aggregates of one side.
+
+    :param wanted: the other side's document; the hypertables it names are read too.
+    :returns: ``aggregates``, ``hypertables`` (those with data that aggregates may stand on) and ``dependents``; each
+        aggregate and hypertable has ``extent``: first and last time value in TimescaleDB's internal form, or None.
+    :raises StatementFailed: the server refuses to be read.
+    """
+    version = database.timescale
+    if version is None:
+        return {"aggregates": [], "hypertables": [], "dependents": []}
+    document: dict[str, t.Any] = {key: value or [] for key, value in database.document(document_query(version)).items()}
+    used = {tuple(entry["hypertable"]) for entry in document["aggregates"] if entry["hypertable"]}
+    used |= {(entry["schema"], entry["name"]) for entry in (wanted or {}).get("hypertables", ())}
+    document["hypertables"] = [h for h in document["hypertables"] if (h["schema"], h["name"]) in used]
+    _read_extents(database, document)
+    return document
+
+
+def document_query(version: Timescale) -> str:
+    """The catalog statement for one version of TimescaleDB."""
+    functions = functions_schema(version)
+    watermark = (
+        "(SELECT w.watermark FROM _timescaledb_catalog.continuous_aggs_watermark AS w WHERE w.mat_hypertable_id = a.id)"
+        if version >= TS_WATERMARK_TABLE
+        else f"{functions}.cagg_watermark(a.id)"
+    )
+    nothing = "(SELECT NULL::pg_catalog.int4 AS mat_hypertable_id)"
+    bucket_function = (
+        "_timescaledb_catalog.continuous_aggs_bucket_function" if version >= TS_BUCKET_FUNCTION else nothing
+    )
+    finalized = "true" if version >= TS_FINALIZED else "false"
+    column_acl = _ACL.replace("{acl}", "k.attacl")
+    parts = {
+        "extension_schemas": EXTENSION_SCHEMAS,
+        "aggregates": _AGGREGATES.replace("{finalized}", finalized).replace("{bucket_function}", bucket_function),
+        "dependents": _DEPENDENTS,
+        "compression": _COMPRESSION,
+        "indexes": _INDEXES,
+        "mat_slices": _SLICES.replace("{dimension}", "a.dimension_id"),
+        "raw_slices": _SLICES.replace("{dimension}", "d.id"),
+        "watermark": watermark,
+        "acl": _ACL.replace("{acl}", "a.relacl").replace("{owner}", "a.relowner"),
+        "columns": _COLUMNS.replace("{acl}", column_acl.replace("{owner}", "a.relowner")).replace(
+            "{relation}", "a.view_oid"
+        ),
+        "which_hypertables": "h.id NOT IN (SELECT a.id FROM aggregates AS a)",
+        "reads": _READS,
+        "dependent_acl": _ACL.replace("{acl}", "p.acl").replace("{owner}", "p.owner"),
+        "dependent_columns": _COLUMNS.replace("{acl}", column_acl.replace("{owner}", "p.owner")).replace(
+            "{relation}", "p.oid"
+        ),
+    }
+    query = _DOCUMENT
+    for name, text in parts.items():
+        query = query.replace("{" + name + "}", text)
+    return query
+
+
+def _read_extents(database: Database, document: dict[str, t.Any]) -> None:
+    """Put ``extent`` into every entry: one statement for all, and none when there is nothing to ask."""
+    asked: list[tuple[dict[str, t.Any], str]] = []
+    for entry in document["aggregates"] + document["hypertables"]:
+        entry["extent"] = None
+        if entry["readable"] and entry["slices"] and entry["time_type"] in TIME_TYPES:
+            table = entry.get("materialization") or (entry["schema"], entry["name"])
+            asked.append((entry, _extent_query(tuple(table), entry["time_column"], entry["time_type"])))
+    if not asked:
+        return
+    found = database.document(
+        f"SELECT pg_catalog.json_build_array({', '.join(query for _entry, query in asked)})::pg_catalog.text"
+    )
+    for (entry, _query), extent in zip(asked, found):
+        entry["extent"] = extent if extent and extent[0] is not None else None
+
+
+def _extent_query(table: tuple[str, ...], column: str, time_type: str) -> str:
+    if time_type in _INTEGERS:
+        template = "(SELECT pg_catalog.json_build_array(pg_catalog.min({c}), pg_catalog.max({c})) FROM {t})"
+        return statement(template, c=identifier(column), t=identifier(*table))
+    # Rows at infinity have no place in internal time.
+    template = """(SELECT pg_catalog.json_build_array(
+      (EXTRACT(epoch FROM pg_catalog.min({c})) * 1000000)::pg_catalog.int8,
+      (EXTRACT(epoch FROM pg_catalog.max({c})) * 1000000)::pg_catalog.int8) FROM {t}
+      WHERE {c} > {low} AND {c} < {high})"""
+    kind = raw("pg_catalog." + TIME_TYPES[time_type])
+    return statement(
+        template,
+        c=identifier(column),
+        t=identifier(*table),
+        low=raw(statement("{}::{}", literal("-infinity"), kind)),
+        high=raw(statement("{}::{}", literal("infinity"), kind)),
+    )
+
+
+_SURROUNDINGS = """
+SELECT pg_catalog.json_build_object(
+  'user', current_user,
+  'relations', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', n.nspname, 'name', c.relname,
+      'kind', c.relkind, 'row_security', c.relrowsecurity))
+    FROM pg_catalog.json_array_elements(%(relations)s::pg_catalog.json) AS w
+    JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w ->> 1),
+  'schemas', (SELECT pg_catalog.json_agg(n.nspname) FROM pg_catalog.pg_namespace AS n),
+  'roles', (SELECT pg_catalog.json_object_agg(r.rolname, pg_catalog.pg_has_role(r.oid, 'MEMBER'))
+    FROM pg_catalog.pg_roles AS r),
+  'extension_functions', (SELECT pg_catalog.json_agg(DISTINCT p.proname) FROM pg_catalog.pg_depend AS d
+    JOIN pg_catalog.pg_extension AS e
+      ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+    JOIN pg_catalog.pg_proc AS p ON p.oid = d.objid AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    WHERE e.extname = 'timescaledb' AND d.deptype = 'e' AND p.pronamespace = e.extnamespace)
+)::pg_catalog.text
+"""
+
+
+def read_surroundings(database: Database, wanted: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What the target has around the wanted objects: relations of those names, schemas, roles, extension functions.
+
+    :param wanted: the source's document.
+    """
+    names = [
+        [entry["schema"], entry["name"]] for key in ("aggregates", "hypertables", "dependents") for entry in wanted[key]
+    ]
+    found: dict[str, t.Any] = database.document(_SURROUNDINGS, {"relations": json.dumps(names)})
+    return {key: value or ([] if key != "roles" else {}) for key, value in found.items()}

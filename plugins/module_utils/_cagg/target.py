@@ -1,0 +1,75 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""The target as the plan sees it: its document, what stands around, and both sides' definitions in its own print."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connection import Database, Facts
+from .catalog import read, read_surroundings
+from .definition import print_definitions, translate
+
+__all__ = ["Existing", "key_of", "look"]
+
+Key = tuple[str, str, str]
+
+
+def key_of(entry: t.Mapping[str, t.Any]) -> Key:
+    """Schema, name and, for a function, its arguments."""
+    return (entry["schema"], entry["name"], entry.get("arguments") or "")
+
+
+@dataclasses.dataclass
+class Existing:
+    """What the target has.
+
+    :param document: as the catalog gives it.
+    :param surroundings: relations with wanted names, schemas, roles, functions of the extension.
+    :param texts: the wanted definitions, translated for this target.
+    :param printed: for each wanted object the target's answers about the wanted and the existing definition; an object
+        that stands on something the target lacks yet is not asked about.
+    """
+
+    document: dict[str, t.Any]
+    surroundings: dict[str, t.Any]
+    texts: dict[Key, str]
+    printed: dict[Key, tuple[dict[str, str], dict[str, str]]]
+
+
+def look(target: Database, wanted: dict[str, t.Any], facts: Facts) -> Existing:
+    """Read the target; a fixed number of statements.
+
+    :param facts: of the source.
+    """
+    document = read(target, wanted)
+    surroundings = read_surroundings(target, wanted)
+    functions = frozenset(surroundings["extension_functions"])
+    entries = wanted["aggregates"] + wanted["dependents"]
+    texts = {key_of(entry): translate(entry["definition"], facts, target.facts, functions) for entry in entries}
+    there = {key_of(entry): entry for entry in document["aggregates"] + document["dependents"]}
+    asked: list[tuple[str, bool]] = []
+    places: list[tuple[Key, int]] = []
+    for entry in entries:
+        key = key_of(entry)
+        if entry.get("kind") == "function" or not _readable(entry, there):
+            continue
+        found = there.get(key)
+        places.append((key, len(asked)))
+        asked.append((texts[key], found is None and "kind" not in entry))
+        if found is not None:
+            asked.append((found["definition"], False))
+    answers = print_definitions(target, asked)
+    printed = {key: (answers[at], answers[at + 1] if key in there else {}) for key, at in places}
+    return Existing(document, surroundings, texts, printed)
+
+
+def _readable(entry: t.Mapping[str, t.Any], there: t.Mapping[Key, t.Any]) -> bool:
+    """Whether everything that is created in this run, and that the definition names, is there already."""
+    parents = [tuple(entry["parent"])] if entry.get("parent") else []
+    reads = [(schema, name, arguments or "") for schema, name, arguments in entry.get("reads") or ()]
+    return all((schema, name, "") in there for schema, name in parents) and all(key in there for key in reads)

@@ -1,0 +1,237 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: timescale_cagg_sync
+short_description: Recreate the continuous aggregates of one database in another
+version_added: 0.1.0
+description:
+  - Reads the continuous aggregates of O(source), creates those that the target lacks, parents before children, and
+    refreshes them.
+  - With an aggregate come its real-time setting, chunk interval, columnstore settings, exactly its indexes, owner,
+    grants and comments.
+  - Views, materialized views and functions that stand on aggregates are created after them. Indexes and the rows of
+    such materialized views are the task of M(dbops.timescale.timescale_post_data).
+  - Definitions are compared by meaning. The target's server parses and prints both, in a transaction that is rolled
+    back.
+  - C(time_bucket_ng) becomes C(time_bucket) with the same buckets. Aggregates of the old partial format become new
+    ones.
+options:
+  include:
+    description:
+      - Only aggregates whose C(schema.name) matches one of these patterns (V(*), V(?) and V([...\]) as in a shell).
+        Empty means all.
+      - A pattern that matches nothing leaves nothing to do.
+    type: list
+    elements: str
+    default: []
+  exclude:
+    description:
+      - Leave out aggregates whose C(schema.name) matches one of these patterns. Wins over O(include).
+    type: list
+    elements: str
+    default: []
+  refresh:
+    description:
+      - V(full) refreshes what is not current up to the point to which the source has materialized. Later rows stay
+        with the real-time part, or with the next run of the refresh policy.
+      - V(window) refreshes between O(refresh_start) and O(refresh_end). One of them is required then.
+      - V(none) refreshes nothing.
+    type: str
+    choices: [full, window, none]
+    default: full
+  refresh_start:
+    description:
+      - Begin of the window. A time as ISO 8601 (UTC where no zone is given), or a whole number for integer time.
+      - Anything else, or the wrong kind for an aggregate, is refused.
+    type: str
+  refresh_end:
+    description:
+      - End of the window, in place of the source's watermark. Written like O(refresh_start).
+    type: str
+  refresh_batch:
+    description:
+      - How much one call refreshes, as a number of buckets or an interval such as V(7 days). Anything else is refused.
+      - Each call is a transaction of its own, newest first, so that an interrupted run goes on where it was.
+      - By default a call covers a chunk of the materialization, and an aggregate takes at most about 100 calls.
+    type: str
+  on_unsupported:
+    description:
+      - What to do when the target cannot take an aggregate, or what belongs to it.
+      - V(fail) changes nothing and names all of them. V(skip) leaves them out with a warning.
+    type: str
+    choices: [fail, skip]
+    default: fail
+  on_drift:
+    description:
+      - What to do when the target has an object of that name with another definition. It is never dropped.
+      - V(warn) goes on with the others. V(fail) changes nothing.
+    type: str
+    choices: [warn, fail]
+    default: warn
+extends_documentation_fragment:
+  - dbops.timescale._connection
+  - dbops.timescale._connection.source
+  - dbops.timescale._connection.source_file
+  - dbops.timescale._connection.apply
+  - dbops.timescale._results
+  - dbops.timescale._results.actiongroup_sync
+notes:
+  - The connecting role needs C(SELECT) on the hypertables and C(CREATE) on the schemas of the target. It must be a
+    member of the roles that own aggregates on the source, or those are reported.
+  - A source without TimescaleDB has no aggregates, and nothing is done.
+seealso:
+  - module: dbops.timescale.timescale_post_data
+  - module: dbops.timescale.timescale_policy_sync
+"""
+
+EXAMPLES = r"""
+- name: Recreate all continuous aggregates, and refresh them
+  dbops.timescale.timescale_cagg_sync:
+    login_host: new.example.com
+    login_user: admin
+    login_password: "{{ new_password }}"
+    login_db: metrics
+    source:
+      login_host: old.example.com
+      login_user: admin
+      login_password: "{{ old_password }}"
+      login_db: metrics
+
+- name: Create the aggregates of one schema, without data
+  dbops.timescale.timescale_cagg_sync:
+    login_host: new.example.com
+    login_db: metrics
+    source_file: /var/lib/migration/metrics.json
+    include: [reports.*]
+    refresh: none
+
+- name: Refresh one quarter, a week at a time
+  dbops.timescale.timescale_cagg_sync:
+    login_host: new.example.com
+    login_db: metrics
+    source:
+      login_host: old.example.com
+      login_db: metrics
+    refresh: window
+    refresh_start: "2026-01-01"
+    refresh_end: "2026-04-01"
+    refresh_batch: 7 days
+"""
+
+RETURN = r"""
+queries:
+  description: The statements that changed something, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: ["CALL public.refresh_continuous_aggregate('\"public\".\"hourly\"'::pg_catalog.regclass, …"]
+objects:
+  description: What was looked at, one entry each; a refresh is an entry of its own.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: V(continuous aggregate), V(refresh), V(view), V(materialized view), V(function) or V(attribute).
+      type: str
+    schema:
+      description: Schema of the object.
+      type: str
+    name:
+      description: Name of the object, of a function with its arguments.
+      type: str
+    outcome:
+      description: V(created), V(altered), V(present), V(drifted), V(unsupported), V(skipped) or V(failed).
+      type: str
+    reason:
+      description: Why.
+      type: str
+    hint:
+      description: What to do about it.
+      type: str
+    duration_ms:
+      description: Milliseconds it took.
+      type: int
+summary:
+  description: Number of objects by outcome.
+  returned: always
+  type: dict
+  sample: {created: 7, altered: 5}
+sqlstate:
+  description: SQLSTATE of the first statement that failed.
+  returned: when a statement failed
+  type: str
+statement:
+  description: The first statement that failed.
+  returned: when a statement failed
+  type: str
+object:
+  description: The object whose statement failed first.
+  returned: when a statement failed
+  type: str
+hint:
+  description: What to do.
+  returned: on failure
+  type: str
+remaining:
+  description: Objects that are not done.
+  returned: when a statement failed
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
+    ArgumentSpec,
+    apply_spec,
+    login_spec,
+    source_spec,
+)
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.catalog import read
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.plan import make_plan
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.target import look
+from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
+from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan
+
+
+def own_spec() -> ArgumentSpec:
+    """The options of this module alone."""
+    return ArgumentSpec(
+        {
+            "include": {"type": "list", "elements": "str", "default": []},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "refresh": {"type": "str", "choices": ["full", "window", "none"], "default": "full"},
+            "refresh_start": {"type": "str"},
+            "refresh_end": {"type": "str"},
+            "refresh_batch": {"type": "str"},
+            "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
+            "on_drift": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+        }
+    )
+
+
+def work(session: Session) -> dict[str, t.Any]:
+    """Read both sides, plan, carry out."""
+    session.open_source()
+    facts, wanted = session.wanted("aggregates", read)
+    if not session.require_timescale(facts):
+        return session.carry_out(Plan())
+    with session.only_run():
+        existing = look(session.target, wanted, facts)
+        plan = make_plan(wanted, facts, existing, session.target.facts, session.params)
+        options = session.params
+        return session.carry_out(plan, on_unsupported=options["on_unsupported"], on_drift=options["on_drift"])
+
+
+def main() -> t.NoReturn:
+    run_module("timescale_cagg_sync", login_spec() + source_spec() + apply_spec() + own_spec(), work)
+
+
+if __name__ == "__main__":
+    main()
