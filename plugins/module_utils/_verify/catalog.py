@@ -89,7 +89,7 @@ SELECT pg_catalog.json_build_object(
       'readable', pg_catalog.has_sequence_privilege(c.oid, 'SELECT, USAGE'),
       'last', CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT, USAGE')
               THEN pg_catalog.pg_sequence_last_value(c.oid) END,
-      'columns', {sequence_columns}) ORDER BY c.nspname, c.relname)
+      'feeds', {sequence_columns}) ORDER BY c.nspname, c.relname)
     FROM relation AS c JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = c.oid),
   'aggregates', {aggregate_list}
 )
@@ -122,8 +122,8 @@ _RANGES = """
 
 # The first range dimension, where its column holds plain times or whole numbers.
 _AXIS = """
-(SELECT pg_catalog.json_build_object('column', d.column_name, 'type', d.column_type::pg_catalog.regtype::pg_catalog.text,
-    'ranges', {ranges})
+(SELECT pg_catalog.json_build_object('column', d.column_name, 'ranges', {ranges},
+    'type', d.column_type::pg_catalog.regtype::pg_catalog.text)
  FROM _timescaledb_catalog.dimension AS d
  WHERE d.hypertable_id = {id} AND d.interval_length IS NOT NULL AND d.partitioning_func IS NULL
    AND d.column_type::pg_catalog.regtype::pg_catalog.text IN ('timestamp with time zone',
@@ -210,7 +210,8 @@ def _aggregates(version: Timescale, columns: str) -> str:
     """How wide a bucket is stands in one of two tables, as a number of microseconds or as an interval."""
     own_table = version >= TS_BUCKET_TABLE
     buckets = (
-        "LEFT JOIN _timescaledb_catalog.continuous_aggs_bucket_function AS b ON b.mat_hypertable_id = a.mat_hypertable_id"
+        "LEFT JOIN _timescaledb_catalog.continuous_aggs_bucket_function AS b"
+        " ON b.mat_hypertable_id = a.mat_hypertable_id"
     )
     function = "pg_catalog.to_jsonb(b)" if own_table else "NULL::pg_catalog.jsonb"
     return _AGGREGATES.format(

@@ -1,0 +1,249 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: timescale_verify
+short_description: Prove that a target holds what its source holds
+version_added: 0.1.0
+description:
+  - Compares two databases, object by object and row by row, and tells every difference. Both are only read.
+  - A difference is a result, not a failure. RV(equal) tells whether everything that was asked for was compared and is
+    the same.
+  - Rows of a hypertable are compared in slices, one for each chunk of the source and for what lies between and beyond.
+    A difference names the slices.
+  - The contents of a continuous aggregate are compared up to the lower of the two watermarks. Buckets that the source
+    itself has not refreshed after a change are left out and counted in RV(objects[].source_stale). Buckets whose raw
+    rows the source no longer has are compared.
+  - In aggregates, floats may differ by a relative 1e-9, because sums of floats depend on the order of rows.
+    Everything else must be exactly the same.
+options:
+  scope:
+    description:
+      - What is compared.
+      - V(tables) looks for schemas, relations, functions, sequences and columns that one side lacks, and for columns
+        that differ.
+      - V(rows) compares the rows of tables, as O(rows) says.
+      - V(aggregates) compares what continuous aggregates have stored.
+      - V(sequences) looks for sequences that stand behind the source's, or behind what their columns hold.
+      - V(owners), V(grants) and V(comments) compare these on schemas, relations, columns, sequences and functions.
+    type: list
+    elements: str
+    choices: [tables, rows, aggregates, sequences, owners, grants, comments]
+    default: [tables, rows, aggregates, sequences, owners, grants, comments]
+  rows:
+    description:
+      - How the rows of tables are compared.
+      - V(checksum) reads all rows and compares number and content.
+      - V(count) compares the number of rows.
+      - V(estimate) compares what the statistics say, which takes no time on any size. It finds differences of more than
+        a tenth, and tells tables without statistics as V(skipped).
+    type: str
+    choices: [checksum, count, estimate]
+    default: checksum
+  schemas:
+    description:
+      - Only schemas that match one of these patterns (V(*), V(?) and V([...\]) as in a shell). Empty means all.
+      - Schemas that do not exist match nothing.
+    type: list
+    elements: str
+    default: []
+  exclude_schemas:
+    description:
+      - Leave out schemas that match one of these patterns. Wins over O(schemas).
+    type: list
+    elements: str
+    default: []
+  owner_map:
+    description:
+      - Roles of the source, each with the role that stands for it on the target.
+      - A role that is not named stands for itself.
+    type: dict
+    default: {}
+  jobs:
+    description:
+      - Number of connections to each side that work at the same time. Values below 1 count as 1.
+    type: int
+    default: 2
+extends_documentation_fragment:
+  - dbops.timescale._connection
+  - dbops.timescale._connection.source
+  - dbops.timescale._results
+  - dbops.timescale._results.actiongroup_sync
+notes:
+  - Rows that are written while the module runs are differences. Compare when the application is stopped, or name the
+    tables that stand still.
+  - Materialized views are compared by their columns and by whether they are filled, not by their rows.
+  - A role that row security hides rows from gets an error for that table, never a count that is too low.
+seealso:
+  - module: dbops.timescale.timescale_post_data
+  - module: dbops.timescale.timescale_cagg_sync
+"""
+
+EXAMPLES = r"""
+- name: Compare everything
+  dbops.timescale.timescale_verify:
+    login_host: new.example.com
+    login_db: metrics
+    source:
+      login_host: old.example.com
+      login_db: metrics
+  register: comparison
+
+- name: Stop when something is not the same
+  ansible.builtin.assert:
+    that: comparison.equal
+    fail_msg: "{{ comparison.objects | rejectattr('outcome', 'equalto', 'present') }}"
+
+- name: A quick look at a big database, under other owners
+  dbops.timescale.timescale_verify:
+    login_host: new.example.com
+    login_db: metrics
+    source:
+      login_host: old.example.com
+      login_db: metrics
+    scope: [tables, rows, owners]
+    rows: estimate
+    owner_map:
+      postgres: tsdbadmin
+"""
+
+RETURN = r"""
+equal:
+  description: Whether everything in O(scope) was compared and is the same.
+  returned: success
+  type: bool
+changed:
+  description: Always V(false).
+  returned: always
+  type: bool
+queries:
+  description: Always empty, nothing is changed.
+  returned: always
+  type: list
+  elements: str
+objects:
+  description: One entry for everything that was compared, and for every owner, grant and comment that differs.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: >-
+        V(table), V(view) and their like for what is there; V(rows) of a table; V(contents) and V(watermark) of an
+        aggregate; V(sequence position); V(owner), V(grant), V(comment).
+      type: str
+    schema:
+      description: Schema.
+      type: str
+    name:
+      description: Name.
+      type: str
+    table:
+      description: What an owner, a grant or a comment belongs to.
+      returned: for these
+      type: str
+    outcome:
+      description: >-
+        V(present) for the same on both sides, V(drifted) for a difference, V(failed) and V(skipped) for what could not
+        be compared.
+      type: str
+    reason:
+      description: What differs.
+      type: str
+    hint:
+      description: What to do about it.
+      type: str
+    rows:
+      description: Number of rows on V(source) and V(target).
+      returned: for rows and contents
+      type: dict
+    estimated:
+      description: Whether RV(objects[].rows) comes from statistics.
+      returned: with O(rows=estimate)
+      type: bool
+    buckets:
+      description: Number of buckets on V(source) and V(target).
+      returned: for contents
+      type: dict
+    first:
+      description: The first bucket of both sides.
+      returned: for contents
+      type: str
+    last:
+      description: The last bucket of both sides.
+      returned: for contents
+      type: str
+    source_stale:
+      description: Number of rows of the source that were left out, because the source has changed what they stand on.
+      returned: for contents
+      type: int
+    slices:
+      description: The first ten slices that differ, with C(from), C(to), C(source_rows) and C(target_rows).
+      returned: for rows and contents that differ
+      type: list
+      elements: dict
+    slices_differing:
+      description: How many slices differ.
+      returned: for rows and contents that differ
+      type: int
+    only_on:
+      description: The side that has it.
+      returned: for what one side lacks
+      type: str
+    duration_ms:
+      description: Always 0, slices of all tables are read at the same time.
+      type: int
+summary:
+  description: Number of objects by outcome.
+  returned: always
+  type: dict
+  sample: {present: 42, drifted: 1}
+diff:
+  description: Definitions and comments that differ.
+  returned: with C(--diff)
+  type: dict
+"""
+
+import typing as t
+
+from ansible_collections.dbops.timescale.plugins.module_utils._argspec import ArgumentSpec, login_spec, source_spec
+from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
+from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
+from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan, diff_of, result_of
+from ansible_collections.dbops.timescale.plugins.module_utils._verify.plan import compare_data
+
+SCOPE = ["tables", "rows", "aggregates", "sequences", "owners", "grants", "comments"]
+
+
+def work(session: Session) -> dict[str, t.Any]:
+    """Compare both sides; the plan has findings and no steps."""
+    session.open_source()
+    if session.source is None:
+        raise BadInput("No source is given.", hint="Give it in source: both databases are read.")
+    plan = Plan(findings=compare_data(session.source, session.target, session.params))
+    equal = all(finding.outcome == "present" for finding in plan.findings)
+    result = {**result_of(plan, []), "equal": equal}
+    return {**result, "diff": diff_of(plan)} if session.module._diff else result
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    own = ArgumentSpec(
+        {
+            "scope": {"type": "list", "elements": "str", "choices": SCOPE, "default": SCOPE},
+            "rows": {"type": "str", "choices": ["checksum", "count", "estimate"], "default": "checksum"},
+            "schemas": {"type": "list", "elements": "str", "default": []},
+            "exclude_schemas": {"type": "list", "elements": "str", "default": []},
+            "owner_map": {"type": "dict", "default": {}},
+            "jobs": {"type": "int", "default": 2},
+        }
+    )
+    run_module("timescale_verify", login_spec() + source_spec(source_file=False) + own, work, writes=False)
+
+
+if __name__ == "__main__":
+    main()
