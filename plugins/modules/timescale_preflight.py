@@ -17,13 +17,15 @@ description:
   - Looked at are the versions of PostgreSQL and TimescaleDB, the edition and state of the extension, a target that is a
     standby, read-only or restoring, client programs, the dump file, and what is missing on the target
     (extensions, schemas, tables, columns, views, sequences, functions, types, roles, tablespaces).
-  - Looked at as well are hypertables that are still plain tables or have other dimensions, privileges of the connecting roles, free
-    connections, background workers, the lock table, paused jobs, and user code that reads what TimescaleDB no longer has.
+  - Looked at as well are hypertables that are still plain tables or have other dimensions, privileges of the
+    connecting roles, free connections, background workers, the lock table, paused jobs, and user code that reads
+    what TimescaleDB no longer has.
   - Continuous aggregates and what reads them may be missing, the other modules create them.
 options:
   dump_file:
     description:
-      - The archive that M(dbops.timescale.timescale_post_data) will be given. With a file that exists no client program is looked for.
+      - The archive that M(dbops.timescale.timescale_post_data) will be given.
+      - With a file that exists no client program is looked for.
       - A file that is no archive of C(pg_dump) in custom format is a problem.
     type: path
   client_path:
@@ -38,7 +40,8 @@ options:
     default: 4
   on_problem:
     description:
-      - What to do about problems. V(fail) makes the task fail with all of them. V(warn) goes on with a warning for each.
+      - What to do about problems. V(fail) makes the task fail with all of them.
+      - V(warn) goes on with a warning for each.
       - Any other value is refused.
     type: str
     choices: [fail, warn]
@@ -174,11 +177,8 @@ def work(session: Session) -> dict[str, t.Any]:
     for problem in cautions if fails else found:
         session.module.warn(problem.line)
     if fails:
-        raise TaskFailed(
-            "The move cannot begin:\n" + "\n".join(f"- {problem.line}" for problem in problems),
-            hint="Nothing was changed. Settle them and run again.",
-            result=result,
-        )
+        told = "\n".join(f"- {problem.line}" for problem in problems)
+        raise TaskFailed(f"Nothing was changed. The move cannot begin:\n{told}", result=result)
     return result
 
 

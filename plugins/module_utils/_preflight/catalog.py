@@ -112,6 +112,10 @@ _EXTENSIONS = """
      SELECT FROM members AS m
      JOIN pg_catalog.pg_depend AS d ON d.refclassid = m.classid AND d.refobjid = m.objid AND d.deptype IN ('n', 'a')
      WHERE m.extension = e.oid
+       AND d.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass,
+                         'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass,
+                         'pg_catalog.pg_rewrite'::pg_catalog.regclass, 'pg_catalog.pg_trigger'::pg_catalog.regclass,
+                         'pg_catalog.pg_policy'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass)
        AND NOT EXISTS (SELECT FROM members AS o WHERE o.classid = d.classid AND o.objid = d.objid)))
    ORDER BY e.extname)
  FROM pg_catalog.pg_extension AS e)"""
@@ -144,7 +148,8 @@ pg_catalog.json_build_object(
   'database', pg_catalog.current_database(), 'user', current_user::pg_catalog.text,
   'superuser', (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user),
   'standby', pg_catalog.pg_is_in_recovery(),
-  'read_only', pg_catalog.current_setting('transaction_read_only') = 'on',
+  'read_only', (SELECT s.reset_val = 'on' FROM pg_catalog.pg_settings AS s
+                WHERE s.name = 'default_transaction_read_only'),
   'restoring', pg_catalog.current_setting('timescaledb.restoring', true) = 'on',
   'encoding', pg_catalog.getdatabaseencoding(),
   'sessions', (SELECT pg_catalog.sum(s.numbackends) FROM pg_catalog.pg_stat_database AS s),
@@ -153,7 +158,8 @@ pg_catalog.json_build_object(
                      WHERE d.datname = pg_catalog.current_database()),
   'settings', (SELECT pg_catalog.json_object_agg(s.name, s.setting::pg_catalog.int8) FROM pg_catalog.pg_settings AS s
                WHERE s.name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections',
-                                'max_worker_processes', 'max_parallel_workers', 'max_locks_per_transaction', 'max_prepared_transactions',
+                                'max_worker_processes', 'max_parallel_workers', 'max_locks_per_transaction',
+                                'max_prepared_transactions',
                                 'timescaledb.max_background_workers')))"""
 
 _HYPERTABLES = """
