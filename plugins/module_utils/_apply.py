@@ -192,7 +192,7 @@ class _Worker(threading.Thread):
             self.database.close()
 
     def _run_step(self, step: Step) -> Outcome:
-        started = time.monotonic()
+        started, started_at = time.monotonic(), time.time()
         attempt = 0
         while True:
             try:
@@ -204,6 +204,7 @@ class _Worker(threading.Thread):
                     outcome = self._failed(step, error, attempt)
                     break
         outcome.duration_ms = int((time.monotonic() - started) * 1000)
+        outcome.started_at = started_at
         return outcome
 
     def _try_step(self, step: Step, attempt: int) -> Outcome:

@@ -142,6 +142,21 @@ class Session:
             )
         return True
 
+    def versions(self) -> dict[str, dict[str, str]]:
+        """PostgreSQL's and TimescaleDB's versions of both sides, as far as they are known."""
+        known = {"target": self.target.facts}
+        if self.source is not None:
+            known["source"] = self.source.facts
+        elif self._file is not None:
+            known["source"] = facts_from_json(self._file["facts"])
+        return {
+            side: {
+                "postgresql": f"{facts.server_version // 10000}.{facts.server_version % 10000}",
+                "timescaledb": str(facts.timescale or ""),
+            }
+            for side, facts in known.items()
+        }
+
     # -- acting ----------------------------------------------------------------------------------------------------
 
     def carry_out(
@@ -242,14 +257,18 @@ def run_module(
     missing = require_driver()
     if missing:
         module.fail_json(msg=missing, invocation=invocation)
+    run: dict[str, t.Any] = {"started_at": round(time.time(), 3), "versions": {}}
     try:
         with contextlib.closing(Session(module, name, writes=writes)) as session:
-            if writes:
-                session.require_writable_target()
-            result = work(session)
+            try:
+                if writes:
+                    session.require_writable_target()
+                result = work(session)
+            finally:
+                run.update(versions=session.versions(), elapsed_ms=int((time.time() - run["started_at"]) * 1000))
     except TimescaleError as error:
-        module.fail_json(**_failure(error), invocation=invocation)
-    module.exit_json(**result, invocation=invocation)
+        module.fail_json(**{**_failure(error), "run": run}, invocation=invocation)
+    module.exit_json(**{**result, "run": run}, invocation=invocation)
 
 
 def facts_to_json(facts: Facts) -> dict[str, t.Any]:

@@ -127,6 +127,7 @@ class Outcome:
     :param outcome: one of OUTCOMES.
     :param executed: the statements that were committed.
     :param duration_ms: milliseconds from the first statement to the end, retries included.
+    :param started_at: seconds since 1970, 0 for what was not run.
     :param notices: what the server said meanwhile (severity, text).
     :param error: keys for fail_json when the outcome is ``failed``.
     """
@@ -135,6 +136,7 @@ class Outcome:
     outcome: str
     executed: tuple[str, ...] = ()
     duration_ms: int = 0
+    started_at: float = 0.0
     reason: str = ""
     hint: str = ""
     notices: tuple[tuple[str, str], ...] = ()
@@ -185,6 +187,8 @@ def _outcome_result(outcome: Outcome) -> dict[str, t.Any]:
     entry: dict[str, t.Any] = {**outcome.step.object.as_result(), "outcome": outcome.outcome}
     reason = outcome.reason or outcome.step.reason
     entry.update(reason=reason, hint=outcome.hint or outcome.step.hint, duration_ms=outcome.duration_ms)
+    if outcome.started_at:
+        entry["started_at"] = round(outcome.started_at, 3)
     if outcome.step.planned:
         entry["planned"] = True
     if outcome.notices:
