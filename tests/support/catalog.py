@@ -25,9 +25,9 @@ Catalog = dict[str, Values]
 FUNCTION_SCHEMAS = ("_timescaledb_internal.", "_timescaledb_functions.")
 
 
-def read(connection: Connection) -> Catalog:
-    """All objects of a database: kind -> name -> values."""
-    return Reader(connection).read()
+def read(connection: Connection, kinds: Collection[str] = ()) -> Catalog:
+    """All objects of a database, or those of some kinds: kind -> name -> values."""
+    return Reader(connection).read(kinds)
 
 
 def compare(
@@ -48,13 +48,13 @@ def compare(
         jobs_paused: the source's jobs are expected on the target, but none of them scheduled.
     """
     readers = Reader(source), Reader(target)
-    wanted, found = (reader.read() for reader in readers)
+    wanted, found = (reader.read(kinds) for reader in readers)
     _expect_whole_coverage(wanted)
     if jobs_paused:
         _pause(wanted)
     _settle_definitions(wanted, found, target)
     _settle_versions(wanted, found, *readers)
-    chosen = [kind for kind in wanted if (not kinds or kind in kinds) and kind not in without]
+    chosen = [kind for kind in wanted if kind not in without]
     return [line for kind in chosen for line in _differences(kind, wanted[kind], found.get(kind, {}))]
 
 
@@ -91,11 +91,11 @@ class Reader:
         count, total = self.rows(f"SELECT count(*), coalesce(sum({hashed}), 0) FROM {relation} AS t")[0]
         return int(count), int(total)
 
-    def read(self) -> Catalog:
-        """All kinds."""
-        found = {kind: dict(self.rows(query)) for kind, query in queries.PLAIN.items()}
-        if self.timescaledb:
-            found.update({kind: dict(self.rows(query)) for kind, query in queries.TIMESCALE.items()})
+    def read(self, kinds: Collection[str]) -> Catalog:
+        """The chosen kinds, all of them where none is named."""
+        known = {**queries.PLAIN, **(queries.TIMESCALE if self.timescaledb else {})}
+        found = {kind: dict(self.rows(query)) for kind, query in known.items() if not kinds or kind in kinds}
+        if self.timescaledb and (not kinds or "jobs" in kinds):
             found["jobs"] = self._jobs()
         return found
 
@@ -135,7 +135,7 @@ def _plain_job(values: Values, names: dict[int, str], version: tuple[int, ...]) 
 def _expect_whole_coverage(wanted: Catalog) -> None:
     """Expect each object of a hypertable on all chunks: an old source drops foreign keys of chunks it compresses."""
     for kind in ("constraints", "indexes", "triggers"):
-        for values in wanted[kind].values():
+        for values in wanted.get(kind, {}).values():
             values["uncovered chunks"] = 0
 
 
@@ -176,7 +176,7 @@ def _settle_versions(wanted: Catalog, found: Catalog, source: Reader, target: Re
     if (source.major < 17) == (target.major < 17):
         return
     for catalog in (wanted, found):
-        for values in [*catalog["relations"].values(), *catalog["default privileges"].values()]:
+        for values in [*catalog.get("relations", {}).values(), *catalog.get("default privileges", {}).values()]:
             values["grants"] = [grant for grant in values["grants"] if "MAINTAIN" not in grant]
 
 

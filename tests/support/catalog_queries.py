@@ -89,7 +89,8 @@ SELECT format('%s, %I', o.name, i.relname), json_build_object(
         WHERE a.attrelid = i.oid AND a.attstattarget >= 0),
     'attached to', (SELECT p.inhparent::regclass::text FROM pg_inherits p WHERE p.inhrelid = i.oid),
     'uncovered chunks', (SELECT count(*) FROM chunk c WHERE c.root = o.oid AND NOT EXISTS (
-        SELECT FROM body x WHERE x.indrelid = c.relation AND split_part(x.text, ' WHERE (', 1) = split_part(b.text, ' WHERE (', 1)
+        SELECT FROM body x WHERE x.indrelid = c.relation
+        AND split_part(x.text, ' WHERE (', 1) = split_part(b.text, ' WHERE (', 1)
         AND (x.indpred IS NULL) = (b.indpred IS NULL) AND x.indisunique = b.indisunique
         AND x.indisvalid AND x.indisclustered = b.indisclustered AND x.indisreplident = b.indisreplident)))
 FROM ours o JOIN body b ON b.indrelid = o.oid JOIN pg_class i ON i.oid = b.indexrelid
@@ -204,13 +205,18 @@ FROM timescaledb_information.continuous_aggregates a JOIN (
 """.replace("{body}", INDEX_BODY.format(schema="c.nspname", table="c.relname"))
 
 COLUMNSTORE = """
-SELECT format('%I.%I', coalesce(a.view_schema, s.hypertable_schema), coalesce(a.view_name, s.hypertable_name)),
-    json_agg(json_build_array(s.attname, s.segmentby_column_index, s.orderby_column_index,
-        s.orderby_asc, s.orderby_nullsfirst) ORDER BY s.segmentby_column_index, s.orderby_column_index)
-FROM timescaledb_information.compression_settings s
-LEFT JOIN timescaledb_information.continuous_aggregates a ON a.materialization_hypertable_schema = s.hypertable_schema
-    AND a.materialization_hypertable_name = s.hypertable_name
-GROUP BY 1
+WITH wanted (space, name, stored_in, stored_as) AS (
+    SELECT hypertable_schema, hypertable_name, hypertable_schema, hypertable_name
+    FROM timescaledb_information.hypertables WHERE compression_enabled
+    UNION SELECT view_schema, view_name, materialization_hypertable_schema, materialization_hypertable_name
+    FROM timescaledb_information.continuous_aggregates WHERE compression_enabled
+)
+SELECT format('%I.%I', w.space, w.name), json_build_object('columns', (
+    SELECT json_agg(json_build_array(s.attname, s.segmentby_column_index, s.orderby_column_index, s.orderby_asc,
+        s.orderby_nullsfirst) ORDER BY s.segmentby_column_index, s.orderby_column_index)
+    FROM timescaledb_information.compression_settings s WHERE (s.hypertable_schema, s.hypertable_name)
+        IN ((w.space, w.name), (w.stored_in, w.stored_as))))
+FROM wanted w
 """
 
 JOBS = """

@@ -8,6 +8,7 @@ answered by one line of standard output:
 
 - ``{"do": "run", "argv": [...]}`` runs a program to its end;
 - ``{"do": "start", "argv": [...]}`` starts the server;
+- ``{"do": "look"}`` tells whether it runs (``rc`` 0);
 - ``{"do": "stop", "mode": "fast"}`` stops it (or ``smart``, ``immediate``).
 
 The end of the input means that the owner ended, in whatever way, SIGKILL included: then the server is stopped and its
@@ -55,6 +56,10 @@ class Keeper:
             self.server = subprocess.Popen(command["argv"], start_new_session=True, **streams, **self.identity)
         return {"rc": 0, "pid": self.server.pid}
 
+    def look(self, _command: dict[str, Any]) -> dict[str, Any]:
+        """Whether the server runs."""
+        return {"rc": 0 if self.server is not None and self.server.poll() is None else 1}
+
     def stop(self, command: dict[str, Any]) -> dict[str, Any]:
         """Stop the server and wait until it is gone."""
         for number in (SIGNALS[command["mode"]], signal.SIGQUIT, signal.SIGKILL):
@@ -67,7 +72,7 @@ class Keeper:
 
     def serve(self) -> None:
         """Obey until the input ends, then clean up."""
-        actions = {"run": self.run, "start": self.start, "stop": self.stop}
+        actions = {"run": self.run, "start": self.start, "look": self.look, "stop": self.stop}
         try:
             for line in sys.stdin:
                 command = json.loads(line)

@@ -39,7 +39,11 @@ WITH RECURSIVE waiting AS (
 )
 SELECT n.nspname, c.relname FROM waiting w JOIN pg_catalog.pg_class c ON c.oid = w.relation
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-UNION SELECT chunk_schema, chunk_name FROM timescaledb_information.chunks
+UNION SELECT cn.nspname, c.relname FROM _timescaledb_catalog.hypertable h
+JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name
+JOIN pg_catalog.pg_class p ON p.relnamespace = n.oid AND p.relname = h.table_name
+JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 """
 
 HYPERTABLES = """
@@ -152,16 +156,24 @@ def _dump(server: Server, db: str, archive: str, major: int, schemas: list[str],
 
 def _restore(server: Server, db: str, archive: str, major: int, owner: str | None) -> None:
     """Restore an archive; any error ends it."""
-    argv = [client_program("pg_restore", major), "--exit-on-error", f"--dbname={db}"]
-    if owner:
-        argv += ["--no-owner", f"--role={owner}"]
-    _run([*argv, archive], server.child_env(db))
+    program = client_program("pg_restore", major)
+    entries = _run([program, "--list", archive], server.child_env(db)).splitlines(keepends=True)
+    with tempfile.NamedTemporaryFile("w", prefix="entries-") as chosen:
+        # Only the extension's owner may set its comment, and it comes with the extension anyway.
+        chosen.writelines(entry for entry in entries if " COMMENT - EXTENSION " not in entry)
+        chosen.flush()
+        argv = [program, "--exit-on-error", f"--use-list={chosen.name}", f"--dbname={db}"]
+        if owner:
+            argv += ["--no-owner", f"--role={owner}"]
+        _run([*argv, archive], server.child_env(db))
 
 
-def _run(argv: list[str], env: dict[str, str]) -> None:
+def _run(argv: list[str], env: dict[str, str]) -> str:
+    """What a program printed; anything but success is an error."""
     done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{argv[0]} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
 
 
 def _hypertables(reader: Connection, writer: Connection) -> None:

@@ -40,7 +40,6 @@ READY_AFTER = 60  # seconds
 SETTINGS = {
     "autovacuum": "on",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] %d %a ",
@@ -67,13 +66,16 @@ class Server:
         self.user = user
         self.socket_dir = socket_dir
         self.passwords = {user: password}
+        self.more: dict[str, Any] = {}
         self.databases: list[str] = []
+        self.roles: list[str] = []
 
     def parameters(self, db: str, user: str | None = None, *, by_socket: bool = False) -> dict[str, Any]:
         """The libpq keywords for a database."""
         name = user or self.user
         host = self.socket_dir if by_socket and self.socket_dir else self.host
-        return {"host": host, "port": self.port, "user": name, "password": self.passwords[name], "dbname": db}
+        known = {"host": host, "port": self.port, "user": name, "password": self.passwords[name], "dbname": db}
+        return {**self.more, **known}
 
     def dsn(self, db: str, user: str | None = None) -> str:
         """The libpq connection string for a database (it holds the password: never put it into an argv)."""
@@ -89,14 +91,15 @@ class Server:
         """The connection options that the collection's modules take."""
         given = self.parameters(db, user)
         names = {"host": "host", "port": "port", "user": "user", "password": "password", "db": "dbname"}
-        return {f"login_{name}": given[keyword] for name, keyword in names.items()}
+        login = {f"login_{name}": given[keyword] for name, keyword in names.items()}
+        return {**login, "connect_params": self.more} if self.more else login
 
     def child_env(self, db: str, user: str | None = None) -> dict[str, str]:
         """The environment for a client program: no ``PG*`` of the caller, the connection by ``PG*`` of its own."""
         given = self.parameters(db, user)
-        names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+        names = {"dbname": "PGDATABASE"}
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-        return {**clean, **{names[keyword]: str(value) for keyword, value in given.items()}}
+        return {**clean, **{names.get(key, f"PG{key.upper()}"): str(value) for key, value in given.items()}}
 
     def execute(self, db: str, statement: str | sql.Composable, values: Any = None, user: str | None = None) -> Any:
         """Run one statement in a connection of its own and return its rows, or None where it has none."""
@@ -118,6 +121,8 @@ class Server:
         clauses = (verb, sql.Identifier(name), sql.SQL(attributes), sql.SQL("PASSWORD"), sql.Literal(password))
         self.execute(self.maintenance_db, sql.SQL(" ").join(clauses))
         self.passwords[name] = password
+        if not there:
+            self.roles.append(name)
 
     def create_database(
         self, name: str, extension_version: str | None = None, owner: str | None = None, template: str | None = None
@@ -169,13 +174,14 @@ class Server:
 
 
 class GivenServer(Server):
-    """A server that the user runs already, named by a URI; the databases made there are dropped by ``stop``."""
+    """A server that the user runs already, named by a URI; ``stop`` drops the databases and roles made there."""
 
     def __init__(self, uri: str) -> None:
         given = parse_dsn(uri)
         self._database = given.get("dbname", "postgres")
         user = given.get("user", getpass.getuser())
         super().__init__(given.get("host", "localhost"), int(given.get("port", 5432)), user, given.get("password", ""))
+        self.more = {key: value for key, value in given.items() if key not in self.parameters("")}
 
     @property
     def maintenance_db(self) -> str:
@@ -190,6 +196,8 @@ class GivenServer(Server):
     def stop(self) -> None:
         for name in list(self.databases):
             self.drop_database(name)
+        while self.roles:
+            self.execute(self.maintenance_db, sql.SQL("DROP ROLE {}").format(sql.Identifier(self.roles.pop())))
 
 
 class ThrowawayServer(Server):
@@ -232,7 +240,7 @@ class ThrowawayServer(Server):
             try:
                 return self.connect(self.maintenance_db).close()
             except psycopg2.OperationalError as err:
-                if time.monotonic() > until or "FATAL:  could not" in self._log_tail():
+                if time.monotonic() > until or self._tell("look")["rc"] != 0:
                     raise RuntimeError(f"{self.installation} did not start: {err}\n{self._log_tail()}") from err
             time.sleep(0.05)
 
@@ -274,8 +282,12 @@ class ThrowawayServer(Server):
         if self._tell("run", argv=probe)["rc"] == 0:
             return installation
         root = installation.bindir.parent
-        copied = Installation(self.base / "programs" / "bin", installation.version, installation.timescaledb)
-        shutil.copytree(root, copied.bindir.parent, symlinks=True)
+        place = self.base / "programs" / root.parent.name
+        shutil.copytree(root, place / root.name, symlinks=True)
+        libraries = root.parent.with_name(f"{root.parent.name}.libs")  # where a pip package keeps shared libraries
+        if libraries.is_dir():
+            shutil.copytree(libraries, place.with_name(libraries.name), symlinks=True)
+        copied = Installation(place / root.name / "bin", installation.version, installation.timescaledb)
         answer = self._tell("run", argv=[copied.program("initdb"), "--version"])
         if answer["rc"] != 0:
             raise RuntimeError(f"the user {self._os_user} can run neither {root} nor a copy of it: {answer['output']}")
