@@ -1,0 +1,207 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Reads what a database has of post-data: one statement that gives one JSON document.
+
+Chunks, the extension's own schemas and what an extension owns are known by membership and left out. Definitions are the
+server's own texts, read with an empty search_path, so that every name in them is qualified.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connection import Database
+from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks
+from .._versions import PG_PUBLICATION_FILTER
+
+__all__ = ["Document", "read"]
+
+Document = dict[str, t.Any]
+
+_NO_CHUNKS = "SELECT NULL::pg_catalog.int4 AS hypertable_id, NULL::pg_catalog.oid AS relid WHERE false"
+_NO_AGGREGATES = "SELECT NULL::pg_catalog.oid AS view_oid WHERE false"
+_NO_HYPERTABLES = """
+SELECT NULL::int4 AS id, NULL::oid AS relid, NULL::json AS dimensions, NULL::bool AS columnstore WHERE false
+"""
+_HYPERTABLES = f"""
+SELECT h.id, h.relid,
+       (SELECT json_agg(d.column_name ORDER BY d.id)
+        FROM _timescaledb_catalog.dimension AS d WHERE d.hypertable_id = h.id) AS dimensions,
+       (SELECT v.compression_enabled FROM timescaledb_information.hypertables AS v
+        WHERE v.hypertable_schema = h.schema_name AND v.hypertable_name = h.table_name) AS columnstore
+FROM ({HYPERTABLES}) AS h
+"""
+
+_COMMON = """
+WITH RECURSIVE chunk AS ({chunks}),
+hypertable AS ({hypertables}),
+aggregate (oid) AS (
+  SELECT a.view_oid FROM ({aggregates}) AS a
+  UNION
+  SELECT r.ev_class
+  FROM aggregate AS a
+  JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.oid
+    AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+  JOIN pg_catalog.pg_rewrite AS r ON r.oid = d.objid
+),
+hidden_schema AS ({extension_schemas}),
+relation AS (
+  SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relrowsecurity, c.relreplident,
+         c.relispopulated, h.id AS hypertable_id, h.dimensions, h.columnstore
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  LEFT JOIN hypertable AS h ON h.relid = c.oid
+  WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM hidden_schema AS s WHERE s.oid = n.oid)
+    AND NOT EXISTS (SELECT FROM chunk AS k WHERE k.relid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                    AND d.objid = c.oid AND d.deptype = 'e')
+)
+"""
+
+# One query for each part of the document. A column that older servers lack is taken from the row as JSON.
+_PARTS = {
+    "relations": """
+SELECT r.oid::int8, r.schema, r.name, r.kind, r.relrowsecurity AS row_security, r.relreplident AS replica_identity,
+       r.relispopulated AS populated, r.hypertable_id, r.dimensions, coalesce(r.columnstore, false) AS columnstore,
+       EXISTS (SELECT FROM aggregate AS a WHERE a.oid = r.oid) AS on_aggregate,
+       (SELECT i.inhparent::int8 FROM pg_catalog.pg_inherits AS i
+        JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent AND p.relkind = 'p' WHERE i.inhrelid = r.oid) AS parent,
+       CASE WHEN r.hypertable_id IS NOT NULL THEN
+         (SELECT coalesce(sum(pg_relation_size(k.relid)), 0) FROM chunk AS k WHERE k.hypertable_id = r.hypertable_id)
+         WHEN r.kind IN ('r', 'm') THEN pg_relation_size(r.oid) ELSE 0 END AS bytes,
+       CASE WHEN r.hypertable_id IS NOT NULL THEN
+         (SELECT count(*) FROM chunk AS k WHERE k.hypertable_id = r.hypertable_id) ELSE 0 END AS chunks
+FROM relation AS r""",
+    "indexes": """
+SELECT i.oid::int8, x.indrelid::int8 AS relation, i.relname AS name, pg_get_indexdef(i.oid) AS definition,
+       x.indisvalid AND x.indisready AND x.indislive AS valid, x.indisclustered AS clustered,
+       x.indisreplident AS replica_identity, c.oid::int8 AS constraint, obj_description(i.oid, 'pg_class') AS comment,
+       (SELECT string_agg(o, ', ') FROM unnest(i.reloptions) AS o) AS options,
+       (SELECT i2.inhparent::int8 FROM pg_catalog.pg_inherits AS i2 WHERE i2.inhrelid = i.oid) AS parent,
+       (SELECT s.spcname FROM pg_catalog.pg_tablespace AS s WHERE s.oid = i.reltablespace) AS tablespace,
+       (SELECT json_object_agg(a.attnum, a.attstattarget ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = i.oid AND a.attstattarget >= 0) AS statistics
+FROM relation AS r
+JOIN pg_catalog.pg_index AS x ON x.indrelid = r.oid
+JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+LEFT JOIN pg_catalog.pg_constraint AS c
+  ON c.conindid = i.oid AND c.conrelid = x.indrelid AND c.contype IN ('p', 'u', 'x')""",
+    "constraints": """
+SELECT c.oid::int8, c.conrelid::int8 AS relation, n.nspname AS schema, t.typname AS domain, c.conname AS name,
+       c.contype AS type, pg_get_constraintdef(c.oid) AS definition, c.conindid::int8 AS index,
+       c.confrelid::int8 AS referenced, obj_description(c.oid, 'pg_constraint') AS comment
+FROM pg_catalog.pg_constraint AS c
+LEFT JOIN relation AS r ON r.oid = c.conrelid
+LEFT JOIN pg_catalog.pg_type AS t ON t.oid = c.contypid AND c.conrelid = 0
+LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+WHERE (r.oid IS NOT NULL OR n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
+  AND c.contype IN ('p', 'u', 'x', 'f', 'c', 'n') AND (c.contype <> 'f' OR c.conparentid = 0)""",
+    "triggers": """
+SELECT g.oid::int8, g.tgrelid::int8 AS relation, g.tgname AS name, pg_get_triggerdef(g.oid, false) AS definition,
+       g.tgenabled AS enabled, coalesce((to_jsonb(g) ->> 'tgparentid') <> '0', false) AS clone,
+       n.nspname AS function_schema, p.proname AS function, encode(g.tgargs, 'escape') AS arguments,
+       obj_description(g.oid, 'pg_trigger') AS comment
+FROM relation AS r
+JOIN pg_catalog.pg_trigger AS g ON g.tgrelid = r.oid
+JOIN pg_catalog.pg_proc AS p ON p.oid = g.tgfoid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE NOT g.tgisinternal OR coalesce((to_jsonb(g) ->> 'tgparentid') <> '0', false)""",
+    "rules": """
+SELECT w.oid::int8, w.ev_class::int8 AS relation, w.rulename AS name, w.ev_enabled AS enabled,
+       CASE WHEN w.rulename = '_RETURN' THEN pg_get_viewdef(w.ev_class) ELSE pg_get_ruledef(w.oid) END AS definition,
+       obj_description(w.oid, 'pg_rewrite') AS comment
+FROM relation AS r
+JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = r.oid
+WHERE r.kind <> 'm'""",
+    "policies": """
+SELECT p.oid::int8, p.polrelid::int8 AS relation, p.polname AS name, p.polcmd AS command, p.polpermissive AS permissive,
+       (SELECT json_agg(CASE WHEN o = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(o)) END
+                        ORDER BY pg_get_userbyid(o)) FROM unnest(p.polroles) AS o) AS roles,
+       pg_get_expr(p.polqual, p.polrelid) AS using, pg_get_expr(p.polwithcheck, p.polrelid) AS check,
+       obj_description(p.oid, 'pg_policy') AS comment
+FROM relation AS r
+JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid""",
+    "statistics": """
+SELECT s.oid::int8, s.stxrelid::int8 AS relation, n.nspname AS schema, s.stxname AS name,
+       pg_get_statisticsobjdef(s.oid) AS definition, to_jsonb(s) ->> 'stxstattarget' AS target,
+       obj_description(s.oid, 'pg_statistic_ext') AS comment
+FROM relation AS r
+JOIN pg_catalog.pg_statistic_ext AS s ON s.stxrelid = r.oid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = s.stxnamespace""",
+    "reads": """
+SELECT d.classid::int8 AS class, d.objid::int8 AS object, json_agg(DISTINCT d.refobjid::int8) AS relations
+FROM pg_catalog.pg_depend AS d
+JOIN pg_catalog.pg_class AS c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'm', 'v', 'f')
+WHERE d.classid IN ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_policy'::regclass)
+  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.objid >= 16384
+GROUP BY d.classid, d.objid""",
+    "matviews": """
+SELECT r.oid::int8 AS relation, w.oid::int8 AS rule
+FROM relation AS r JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = r.oid WHERE r.kind = 'm'""",
+    "event_triggers": """
+SELECT e.oid::int8, e.evtname AS name, e.evtevent AS event, e.evtenabled AS enabled, e.evttags AS tags,
+       n.nspname AS function_schema, p.proname AS function, obj_description(e.oid, 'pg_event_trigger') AS comment
+FROM pg_catalog.pg_event_trigger AS e
+JOIN pg_catalog.pg_proc AS p ON p.oid = e.evtfoid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_event_trigger'::regclass
+                  AND d.objid = e.oid AND d.deptype = 'e')""",
+    "publications": """
+SELECT p.oid::int8, p.pubname AS name, to_jsonb(p) - 'oid' - 'pubname' - 'pubowner' AS settings,
+       obj_description(p.oid, 'pg_publication') AS comment
+FROM pg_catalog.pg_publication AS p""",
+    "publication_tables": """
+SELECT x.oid::int8, p.pubname AS publication, x.prrelid::int8 AS relation,
+       {publication_filter} AS filter,
+       (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = x.prrelid AND a.attnum::text = ANY (string_to_array(to_jsonb(x) ->> 'prattrs', ' ')))
+       AS columns
+FROM pg_catalog.pg_publication_rel AS x
+JOIN pg_catalog.pg_publication AS p ON p.oid = x.prpubid
+JOIN relation AS r ON r.oid = x.prrelid""",
+    "subscriptions": """
+SELECT s.oid::int8, s.subname AS name, array_to_json(s.subpublications) AS publications, s.subslotname AS slot,
+       obj_description(s.oid, 'pg_subscription') AS comment
+FROM pg_catalog.pg_subscription AS s
+WHERE s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())""",
+    "default_privileges": """
+SELECT a.oid::int8, pg_get_userbyid(a.defaclrole) AS role, n.nspname AS schema, a.defaclobjtype AS type,
+       (SELECT json_agg(x::text ORDER BY x::text) FROM unnest(a.defaclacl) AS x) AS privileges
+FROM pg_catalog.pg_default_acl AS a
+LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = a.defaclnamespace""",
+    "chunks": """
+SELECT n.nspname AS schema, c.relname AS name
+FROM chunk AS k
+JOIN pg_catalog.pg_class AS c ON c.oid = k.relid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE NOT EXISTS (SELECT FROM hidden_schema AS s WHERE s.oid = n.oid)""",
+    "tablespaces": "SELECT s.spcname AS name FROM pg_catalog.pg_tablespace AS s",
+}
+
+
+def read(database: Database) -> Document:
+    """Read one side's document, in one statement.
+
+    :returns: a list of rows for each part; oids belong to that side only.
+    """
+    row_filter = "pg_get_expr(x.prqual, x.prrelid)" if database.server_version >= PG_PUBLICATION_FILTER else "NULL"
+    queries = {name: query.replace("{publication_filter}", row_filter) for name, query in _PARTS.items()}
+    parts = ",\n".join(
+        f"'{name}', (SELECT coalesce(json_agg(q), '[]') FROM ({queries[name]}) AS q)" for name in queries
+    )
+    document = database.document(f"{_common(database)} SELECT json_build_object({parts})::text")
+    return t.cast(Document, document)
+
+
+def _common(database: Database) -> str:
+    version = database.timescale
+    return _COMMON.format(
+        chunks=chunks(version) if version else _NO_CHUNKS,
+        hypertables=_HYPERTABLES if version else _NO_HYPERTABLES,
+        aggregates=CONTINUOUS_AGGREGATES if version else _NO_AGGREGATES,
+        extension_schemas=EXTENSION_SCHEMAS,
+    )

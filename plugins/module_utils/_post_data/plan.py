@@ -1,0 +1,285 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Compares what the source wants with what the target has, and plans what is missing. Pure: no database is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from .._connection import Facts
+from .._plan import Finding, Identity, Plan, Step
+from .._sql import identifier, quote_identifier, statement
+from . import hypertables, scanner
+from .checks import done_when
+from .objects import CONSTRAINTS, Inventory, Name, Relation, Thing, shape
+from .selection import Options, left_out
+from .wanted import Item
+
+__all__ = ["make_plan"]
+
+_BUILDS = ("index", "primary_key", "unique", "exclude", "foreign_key", "check", "refresh")
+# CREATE INDEX lets other index builds of its table run; everything else here does not (PostgreSQL manual, 13.3.1).
+_SIDE_BY_SIDE = ("index",)
+_EMPTY_VIEW = re.compile(r"\s*SELECT\s+(?:NULL::[^,;]+?\s+AS\s+(?:\w+|\"(?:[^\"]|\"\")*\"),?\s*)*;?\s*")
+_PASSES_ON = ("unsupported", "pending", "skipped")
+
+
+def make_plan(
+    items: t.Sequence[Item], source: Inventory, target: Inventory, target_facts: Facts, options: Options
+) -> Plan:
+    """Plan everything that the archive's items want and the target lacks.
+
+    :param items: in the archive's order: an object stands after what it needs.
+    """
+    planner = _Planner(source, target, target_facts, options)
+    for item in items:
+        planner.look_at(item)
+    planner.plan.warnings += [
+        f"The target's table {schema}.{table} carries the trigger {name}, which TimescaleDB made for another table or"
+        f" no longer uses. Inserts may fail or aggregates go stale. Remove it: {remedy};"
+        for (schema, table), name, remedy in target.strays
+    ]
+    return planner.plan
+
+
+@dataclasses.dataclass
+class _Verdict:
+    """What an item came to; items that stand on it look here."""
+
+    outcome: str
+    label: str
+    key: str = ""
+
+
+class _Planner:
+    def __init__(self, source: Inventory, target: Inventory, facts: Facts, options: Options) -> None:
+        self.source = source
+        self.target = target
+        self.facts = facts
+        self.options = options
+        self.plan = Plan()
+        self.verdicts: dict[int, list[_Verdict]] = {}
+        self._shapes: dict[Name, dict[str, str]] | None = None
+
+    def look_at(self, item: Item) -> None:
+        """Give one item its step or its finding."""
+        if item.thing is not None and item.thing.own:
+            self._settle(item, "skipped", "It belongs to TimescaleDB, which makes its own where it needs one.")
+            return
+        reason = left_out(item, self.options)
+        if reason:
+            self.plan.findings.append(Finding(item.identity, "skipped", reason))
+            self._note(item, "present" if item.identity in self.target.things else "skipped")
+            return
+        if item.thing is None:
+            self._settle(
+                item,
+                "unsupported",
+                f"The source's catalog does not show what the archive calls {item.entry.desc} {item.entry.tag}.",
+                "If dump_file is older than the source's present state, remove the file and run the task again.",
+            )
+            return
+        self._compare(item, item.thing)
+
+    def _compare(self, item: Item, thing: Thing) -> None:
+        there = self.target.things.get(item.identity)
+        if there is not None and there.valid and there.definition == thing.definition:
+            self._settle(item, "present")
+        elif there is not None and there.valid and not self._is_placeholder(item, there):
+            self._differs(item, thing, there)
+        else:
+            self._missing(item, thing, there)
+
+    def _is_placeholder(self, item: Item, there: Thing) -> bool:
+        """Whether a view still has the empty body that pg_dump gives it in pre-data when its real one must wait."""
+        return (
+            item.identity.kind == "rule"
+            and item.identity.name == "_RETURN"
+            and bool(_EMPTY_VIEW.fullmatch(there.definition))
+        )
+
+    def _differs(self, item: Item, thing: Thing, there: Thing) -> None:
+        if item.identity.kind in CONSTRAINTS.values() and there.definition == f"{thing.definition} NOT VALID":
+            self._validate(item, thing, there)
+            return
+        reason = "The target's definition differs from the source's."
+        hint = "Compare both with --diff, then change or drop the target's."
+        self._settle(item, "drifted", reason, hint, before=there.definition, after=thing.definition)
+
+    def _validate(self, item: Item, thing: Thing, there: Thing) -> None:
+        table = self.target.relations.get(thing.relation) if thing.relation else None
+        if table is None or table.columnstore:
+            reason = "It is not validated on the target, and VALIDATE CONSTRAINT is refused where columnstore is on."
+            self._settle(
+                item, "drifted", reason, "Drop it there and run the task again.", there.definition, thing.definition
+            )
+            return
+        named = (identifier(*table.name), identifier(item.identity.name))
+        text = statement("ALTER TABLE {} VALIDATE CONSTRAINT {}", *named)
+        self._step(item, thing, (text,), "alter", "It is there but not validated.", there.definition)
+
+    def _missing(self, item: Item, thing: Thing, there: Thing | None) -> None:
+        refused = self._blocked_by(item) or self._relations_missing(item, thing) or self._refused(item, thing)
+        if refused is not None:
+            self._settle(item, *refused)
+            return
+        twin = self._twin(item, thing)
+        if twin:
+            reason = f"The target has the same index under the name {twin}; it is not built twice."
+            self._settle(item, "drifted", reason, "Rename or drop that index.", twin, thing.definition)
+            return
+        texts = tuple(self._for_target(text, thing) for text in item.statements)
+        action = "refresh" if item.identity.kind == "refresh" else "create"
+        if there is not None and not there.valid:
+            drop = statement("DROP INDEX {}", identifier(item.identity.schema, item.identity.name))
+            self._step(item, thing, (drop, *texts), "rebuild", "A failed build left it invalid.", there.definition)
+            return
+        self._step(item, thing, texts, action)
+
+    # -- why not ---------------------------------------------------------------------------------------------------
+
+    def _blocked_by(self, item: Item) -> tuple[str, str] | None:
+        """The outcome of something it needs that will not be there."""
+        needs = item.entry.dependencies if item.main else (item.entry.dump_id,)
+        for verdict in (verdict for number in needs for verdict in self.verdicts.get(number, ())[:1]):
+            if verdict.outcome in _PASSES_ON:
+                return verdict.outcome, f"It needs {verdict.label}, which is {verdict.outcome}."
+        return None
+
+    def _relations_missing(self, item: Item, thing: Thing) -> tuple[str, ...] | None:
+        names = [name for name in (thing.relation, *thing.reads) if name is not None]
+        waits = [name for name in names if self._on_aggregate(name)]
+        if waits and not self.options.dependents:
+            return "pending", f"It stands on the continuous aggregate or view {_dotted(waits[0])}."
+        absent = [name for name in names if name not in self.target.relations]
+        if not absent:
+            return None
+        if all(name in waits for name in absent):
+            if self.options.check_mode:
+                return None
+            return "pending", f"It waits for {_dotted(absent[0])}, which comes with the continuous aggregates."
+        missing = next(name for name in absent if name not in waits)
+        return (
+            "unsupported",
+            f"The target has no relation {_dotted(missing)}.",
+            "Repeat the pre-data step for it, or leave it out with the filters.",
+        )
+
+    def _on_aggregate(self, name: Name) -> bool:
+        relation = self.source.relations.get(name)
+        return relation is not None and relation.on_aggregate
+
+    def _refused(self, item: Item, thing: Thing) -> tuple[str, ...] | None:
+        if item.identity.kind == "subscription" and "password" in "".join(item.statements):
+            return "unsupported", "Its connection string holds a password.", "Create it by hand."
+        found = hypertables.refusal(item.identity, thing, self.target.relations, self.facts.timescale)
+        return ("unsupported", *found) if found else None
+
+    def _twin(self, item: Item, thing: Thing) -> str:
+        """An index of the target with another name and the same definition."""
+        if item.identity.kind != "index" or thing.relation is None:
+            return ""
+        if self._shapes is None:
+            self._shapes = {}
+            wanted = self.source.things
+            for other in self.target.things.values():
+                spare = other.identity.kind == "index" and other.valid and other.identity not in wanted
+                if spare and other.relation is not None:
+                    self._shapes.setdefault(other.relation, {})[shape(other.definition)] = other.identity.name
+        return self._shapes.get(thing.relation, {}).get(shape(thing.definition), "")
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def _for_target(self, text: str, thing: Thing) -> str:
+        table = self.target.relations.get(thing.relation) if thing.relation else None
+        return scanner.without_only(text) if table is not None and table.is_hypertable else text
+
+    def _step(
+        self, item: Item, thing: Thing, texts: tuple[str, ...], action: str, reason: str = "", before: str = ""
+    ) -> None:
+        exclusive, shared = self._locks(item, thing)
+        names = [name for name in (thing.relation, *thing.reads) if name is not None]
+        step = Step(
+            item.identity,
+            action,
+            texts,
+            reason,
+            key=_key(item.identity),
+            depends_on=self._depends_on(item),
+            weight=self._weight(item, thing),
+            exclusive=exclusive,
+            shared=shared,
+            done_when=done_when(thing),
+            before=before,
+            planned=any(name not in self.target.relations for name in names),
+            settings=self._tablespace(item),
+        )
+        self.plan.steps.append(step)
+        self._note(item, "planned", step.key)
+
+    def _depends_on(self, item: Item) -> tuple[str, ...]:
+        needs = item.entry.dependencies if item.main else (item.entry.dump_id,)
+        keys = (verdict.key for number in needs for verdict in self.verdicts.get(number, ()))
+        return tuple(dict.fromkeys(key for key in keys if key))
+
+    def _weight(self, item: Item, thing: Thing) -> int:
+        if item.identity.kind not in _BUILDS:
+            return 0
+        names = thing.reads if item.identity.kind == "refresh" else (thing.relation,)
+        found = (self.target.relations.get(name) for name in names if name is not None)
+        return sum(relation.bytes for relation in found if relation is not None)
+
+    def _locks(self, item: Item, thing: Thing) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names for the worker board: who must not run beside whom, so that no two steps wait for each other."""
+        own = [thing.relation] if thing.relation else []
+        both = item.identity.kind == "foreign_key"
+        held = [] if item.identity.kind in _SIDE_BY_SIDE else own + list(thing.reads if both else ())
+        others = [name for name in (*own, *thing.reads) if name not in held]
+        above = [parent for name in (*held, *others) for parent in self._ancestors(name)]
+        exclusive = tuple(dict.fromkeys(_dotted(name) for name in held))
+        shared = dict.fromkeys(_dotted(name) for name in (*others, *above))
+        return exclusive, tuple(name for name in shared if name not in exclusive)
+
+    def _ancestors(self, name: Name) -> t.Iterator[Name]:
+        relation: Relation | None = self.target.relations.get(name)
+        while relation is not None and relation.parent is not None:
+            yield relation.parent
+            relation = self.target.relations.get(relation.parent)
+
+    def _tablespace(self, item: Item) -> dict[str, str]:
+        wanted = item.entry.tablespace
+        if not wanted or not item.main:
+            return {}
+        name = self.options.tablespaces.get(wanted, wanted)
+        if name in self.target.tablespaces:
+            return {"default_tablespace": quote_identifier(name)}
+        text = f"The target has no tablespace {name}: its objects are put into the default one (see tablespace_map)."
+        if text not in self.plan.warnings:
+            self.plan.warnings.append(text)
+        return {}
+
+    # -- findings --------------------------------------------------------------------------------------------------
+
+    def _settle(
+        self, item: Item, outcome: str, reason: str = "", hint: str = "", before: str = "", after: str = ""
+    ) -> None:
+        self.plan.findings.append(Finding(item.identity, outcome, reason, hint, before, after))
+        self._note(item, outcome)
+
+    def _note(self, item: Item, outcome: str, key: str = "") -> None:
+        verdicts = self.verdicts.setdefault(item.entry.dump_id, [])
+        verdicts.append(_Verdict(outcome, item.identity.label, key))
+
+
+def _dotted(name: Name) -> str:
+    return ".".join(quote_identifier(part) for part in name)
+
+
+def _key(identity: Identity) -> str:
+    parts = (identity.schema, identity.table, identity.name)
+    return f"{identity.kind} " + ".".join(quote_identifier(part) for part in parts)

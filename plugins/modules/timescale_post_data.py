@@ -1,0 +1,305 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: timescale_post_data
+short_description: Create what a database lacks of the post-data section of another
+version_added: 0.1.0
+description:
+  - Dumps the post-data section of O(source) with C(pg_dump), compares every object in it with the target by definition,
+    and creates what is missing, several at a time, largest tables first.
+  - These are primary keys, unique, exclusion and foreign keys, C(NOT VALID) checks, indexes, C(CLUSTER ON), replica
+    identities, triggers with their state, rules, row security and its policies, extended statistics, the filling of
+    materialized views, and comments on all of these.
+  - Statements are those that C(pg_dump) wrote. C(ONLY) is taken out for what is a hypertable on the target, because
+    TimescaleDB refuses it there.
+  - The triggers C(ts_insert_blocker) and C(ts_cagg_invalidation_trigger), known by the function they call, belong to
+    TimescaleDB and are never restored. Stray ones on the target are named in a warning.
+  - What a hypertable of the target's version refuses is found before anything is changed.
+  - TimescaleDB's schemas and chunks are known by membership. A schema of yours that begins with C(_timescaledb) is
+    moved like any other.
+  - Works without TimescaleDB on either side too.
+options:
+  dump_file:
+    description:
+      - An archive of C(pg_dump) in custom format, on the host that runs the module.
+      - An existing file is used as it is. It may hold further sections, which are ignored.
+      - When the file does not exist, the archive of O(source) is kept there with mode 0600; in check mode it is not.
+      - With O(source) or O(source_file), objects that the file lacks are named in a warning.
+      - With neither of them, the archive alone tells what is wanted. An object whose name or definition it does not
+        show exactly is reported as V(unsupported).
+      - What is no archive in custom format, or one of a version that is not known, is refused.
+    type: path
+  client_path:
+    description:
+      - Folder of C(pg_dump). By default the usual folders are searched for the oldest one that fits the source.
+      - A folder without C(pg_dump), or with one that is older than the source, is an error.
+    type: path
+  include:
+    description:
+      - Kinds that reach beyond the database's tables and are only moved when named here.
+      - Subscriptions are created disabled. One whose connection string holds a password is V(unsupported).
+    type: list
+    elements: str
+    choices: [default_privileges, event_triggers, publications, subscriptions]
+    default: []
+  kinds:
+    description:
+      - Only objects of these kinds. Empty means all.
+      - What an object needs must be there or be among the kinds too; otherwise the object is V(skipped).
+    type: list
+    elements: str
+    choices:
+      - check
+      - cluster
+      - comment
+      - default_privileges
+      - event_trigger
+      - exclude
+      - foreign_key
+      - index
+      - index_attach
+      - index_statistics
+      - not_null
+      - policy
+      - primary_key
+      - publication
+      - publication_table
+      - refresh
+      - replica_identity
+      - row_security
+      - rule
+      - rule_state
+      - statistics
+      - statistics_target
+      - subscription
+      - trigger
+      - trigger_state
+      - unique
+    default: []
+  schemas:
+    description:
+      - Only objects in schemas that match one of these patterns (V(*), V(?) and V([...\]) as in a shell). Empty means
+        all.
+    type: list
+    elements: str
+    default: []
+  exclude_schemas:
+    description:
+      - Leave out schemas that match one of these patterns. Wins over O(schemas).
+    type: list
+    elements: str
+    default: []
+  objects:
+    description:
+      - Only objects whose C(schema.name) or C(schema.table) matches one of these patterns. Empty means all.
+    type: list
+    elements: str
+    default: []
+  row_security:
+    description:
+      - V(none) leaves out policies and C(ENABLE ROW LEVEL SECURITY), V(only) takes nothing else.
+      - TimescaleDB refuses a continuous aggregate on a table with row security, so a migration runs this task with
+        V(none), creates the aggregates, and runs it again with V(all).
+    type: str
+    choices: [all, none, only]
+    default: all
+  dependents_of_aggregates:
+    description:
+      - Whether to do what stands on continuous aggregates or on views that read them. V(false) reports it as
+        V(pending).
+      - With V(true) such an object is V(pending) while its relation is not on the target. In check mode it counts as
+        there, because an earlier task of the same run creates it.
+    type: bool
+    default: true
+  refresh_materialized_views:
+    description:
+      - Whether to fill materialized views that are filled on the source and empty on the target.
+    type: bool
+    default: true
+  tablespace_map:
+    description:
+      - The target's name for a tablespace of the source. One that is not named keeps its name.
+      - Where the target lacks the tablespace, the object is put into the default one, with a warning.
+    type: dict
+    default: {}
+  on_unsupported:
+    description:
+      - What to do when the target cannot take an object.
+      - V(fail) changes nothing and lists all of them with a remedy each. V(skip) leaves them out with a warning.
+    type: str
+    choices: [fail, skip]
+    default: fail
+  on_drift:
+    description:
+      - What to do when the target has an object of that name with another definition, or the same index under another
+        name.
+      - V(warn) leaves it as it is. V(fail) changes nothing.
+    type: str
+    choices: [warn, fail]
+    default: warn
+extends_documentation_fragment:
+  - dbops.timescale._connection
+  - dbops.timescale._connection.source
+  - dbops.timescale._connection.source_file
+  - dbops.timescale._connection.apply
+  - dbops.timescale._results
+  - dbops.timescale._results.actiongroup_sync
+seealso:
+  - module: dbops.timescale.timescale_cagg_sync
+  - module: dbops.timescale.timescale_policy_sync
+  - module: dbops.timescale.postgres_analyze
+"""
+
+EXAMPLES = r"""
+- name: Create constraints, indexes and triggers, with six connections
+  dbops.timescale.timescale_post_data:
+    source: "{{ old_database }}"
+    login_host: new.example.com
+    login_user: owner
+    login_password: "{{ vault_password }}"
+    login_db: metrics
+    jobs: 6
+    row_security: none
+    settings:
+      maintenance_work_mem: 1GB
+
+- name: After the aggregates, everything that waited for them, and row security
+  dbops.timescale.timescale_post_data:
+    source: "{{ old_database }}"
+    login_host: new.example.com
+    login_user: owner
+    login_password: "{{ vault_password }}"
+    login_db: metrics
+    dump_file: /var/lib/migration/metrics-post-data.dump
+
+- name: Only the indexes of one schema, from an archive that was made elsewhere
+  dbops.timescale.timescale_post_data:
+    dump_file: /var/lib/migration/metrics-post-data.dump
+    login_unix_socket: /run/postgresql
+    login_user: owner
+    login_db: metrics
+    schemas: [reports]
+    kinds: [index]
+"""
+
+RETURN = r"""
+queries:
+  description: Statements that changed something, or would in check mode, in the order of the plan.
+  returned: always
+  type: list
+  elements: str
+  sample: ["CREATE INDEX a_idx ON public.a USING btree (x)"]
+objects:
+  description: Every object of the section and what became of it.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: What it is, one of O(kinds).
+      type: str
+    schema:
+      description: Its schema, or its table's.
+      type: str
+    table:
+      description: The table or view it belongs to, for what belongs to one.
+      type: str
+    name:
+      description: Its name. For what a table has only one of (C(cluster), C(row_security) …), the table's.
+      type: str
+    outcome:
+      description: V(created), V(altered), V(present), V(drifted), V(unsupported), V(skipped), V(failed) or V(pending).
+      type: str
+    reason:
+      description: Why.
+      type: str
+    hint:
+      description: What to do about it.
+      type: str
+    duration_ms:
+      description: Milliseconds that it took.
+      type: int
+    planned:
+      description: True in check mode, for what stands on something that an earlier task of the same run creates.
+      type: bool
+summary:
+  description: Number of objects by outcome.
+  returned: always
+  type: dict
+  sample: {"created": 12, "present": 3}
+sqlstate:
+  description: The code of the first failed statement.
+  returned: when a statement failed
+  type: str
+statement:
+  description: The first statement that failed.
+  returned: when a statement failed
+  type: str
+object:
+  description: The object that it was for.
+  returned: when a statement failed
+  type: str
+hint:
+  description: What to do.
+  returned: on failure
+  type: str
+remaining:
+  description: Objects that a second run has to do.
+  returned: when a statement failed
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
+    ArgumentSpec,
+    apply_spec,
+    login_spec,
+    source_spec,
+)
+from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
+from ansible_collections.dbops.timescale.plugins.module_utils._post_data.selection import KINDS, OPT_IN, Options
+from ansible_collections.dbops.timescale.plugins.module_utils._post_data.task import plan_of
+
+
+def work(session: Session) -> dict[str, t.Any]:
+    session.open_source()
+    params = session.params
+    options = Options.of(params, check_mode=session.check_mode)
+    with session.only_run():
+        plan = plan_of(session, options)
+        return session.carry_out(plan, on_unsupported=params["on_unsupported"], on_drift=params["on_drift"])
+
+
+def main() -> t.NoReturn:
+    texts: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
+    own = ArgumentSpec(
+        {
+            "dump_file": {"type": "path"},
+            "client_path": {"type": "path"},
+            "include": {**texts, "choices": sorted(set(OPT_IN.values()))},
+            "kinds": {**texts, "choices": list(KINDS)},
+            "schemas": texts,
+            "exclude_schemas": texts,
+            "objects": texts,
+            "row_security": {"type": "str", "choices": ["all", "none", "only"], "default": "all"},
+            "dependents_of_aggregates": {"type": "bool", "default": True},
+            "refresh_materialized_views": {"type": "bool", "default": True},
+            "tablespace_map": {"type": "dict", "default": {}},
+            "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
+            "on_drift": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+        },
+        required_one_of=[("source", "dump_file")],
+        required_by={"source_file": ("dump_file",)},
+    )
+    run_module("timescale_post_data", login_spec() + source_spec() + apply_spec() + own, work)
+
+
+if __name__ == "__main__":
+    main()
