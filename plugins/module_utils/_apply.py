@@ -225,6 +225,9 @@ class _Worker(threading.Thread):
 
     @staticmethod
     def _execute(database: Database, step: Step) -> None:
+        if step.work is not None:
+            step.work(database)
+            return
         if step.atomic and len(step.statements) > 1:
             database.in_transaction(step.statements)
             return

@@ -137,15 +137,31 @@ class Database:
 
     def in_transaction(self, texts: t.Sequence[str]) -> None:
         """Run statements in one transaction: all of them or none."""
-        self.execute("BEGIN")
-        try:
+        with self.transaction():
             for text in texts:
                 self.execute(text)
+
+    @contextlib.contextmanager
+    def transaction(self) -> t.Iterator[None]:
+        """What happens inside is committed as a whole, or rolled back when an error passes."""
+        self.execute("BEGIN")
+        try:
+            yield
         except BaseException:
             with contextlib.suppress(StatementFailed):
                 self.execute("ROLLBACK")
             raise
         self.execute("COMMIT")
+
+    def copy_out(self, text: str, file: t.IO[bytes]) -> None:
+        """Run COPY … TO STDOUT into a file. Raises StatementFailed."""
+        with self._cursor(text) as cursor:
+            cursor.copy_expert(text, file)
+
+    def copy_in(self, text: str, file: t.IO[bytes]) -> None:
+        """Run COPY … FROM STDIN from a file. Raises StatementFailed."""
+        with self._cursor(text) as cursor:
+            cursor.copy_expert(text, file)
 
     def take_notices(self) -> tuple[tuple[str, str], ...]:
         """What the server said since the last call, as (severity, text)."""

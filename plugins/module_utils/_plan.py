@@ -10,6 +10,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+if t.TYPE_CHECKING:
+    from ._connection import Database
+
 __all__ = ["Finding", "Identity", "Outcome", "Plan", "Step", "diff_of", "result_of"]
 
 OUTCOMES = ("created", "altered", "present", "drifted", "unsupported", "skipped", "failed", "pending")
@@ -67,6 +70,7 @@ class Step:
     :param settings: GUCs for this step alone, set before and reset after it.
     :param tolerated: SQLSTATEs that make the step ``skipped`` instead of ``failed``, each with the reason to report.
     :param details: further keys for this object's entry in the result.
+    :param work: what no statement can do, such as a copy between servers; ``statements`` then only tell it.
     """
 
     object: Identity
@@ -87,6 +91,7 @@ class Step:
     settings: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     tolerated: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     details: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    work: t.Callable[[Database], None] | None = None
 
     def __post_init__(self) -> None:
         self.key = self.key or self.object.label
