@@ -1,0 +1,68 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Turns on the jobs that the source has on, and does nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._plan import Step
+from .context import group_of, identity_of, schedule_note
+from .kinds import KINDS
+
+if t.TYPE_CHECKING:
+    from .context import Context
+    from .kinds import Kind
+    from .model import Job
+
+__all__ = ["plan"]
+
+
+def plan(context: Context) -> None:
+    """Plan the activation: refresh policies first, retention last; a job that is on is never paused."""
+    for kind, pairs in context.pairs():
+        for wanted, existing in pairs:
+            if wanted is not None:
+                _one(context, kind, wanted, existing)
+
+
+def _one(context: Context, kind: Kind, wanted: Job, existing: Job | None) -> None:
+    identity = identity_of(kind, wanted)
+    block = context.blocked.get(wanted.relation) if kind.option == "retention" and wanted.relation else None
+    if existing is None and not (context.options.check_mode and not context.ground.missing(kind, wanted)):
+        reason, hint = "It is not on the target, so it is not activated.", "Run the task without activate first."
+        context.find(identity, "pending" if wanted.scheduled else "skipped", reason, hint)
+    elif existing is not None and existing.scheduled and not wanted.scheduled:
+        context.find(identity, "drifted", schedule_note(wanted, existing), "Pause it there if it should not run.")
+    elif not wanted.scheduled:
+        context.find(identity, "present", "Paused, as on the source.")
+    elif existing is not None and existing.scheduled:
+        context.find(identity, "present")
+    elif block:
+        context.find(identity, "pending", f"It stays paused: {block}", "Run the task again when that is done.")
+    else:
+        _turn_on(context, kind, wanted, existing)
+
+
+def _turn_on(context: Context, kind: Kind, wanted: Job, existing: Job | None) -> None:
+    job = existing or dataclasses.replace(wanted, scheduled=False)
+    on = dataclasses.replace(job, scheduled=True)
+    # With its schedule said again, a fixed job waits for its next slot instead of starting at once.
+    fixed = on.fixed_schedule and on.initial_start
+    names = {"scheduled", "fixed_schedule", "initial_start"} if fixed else {"scheduled"}
+    step = Step(
+        identity_of(kind, wanted),
+        "alter",
+        (context.writer.alter(context.condition(kind, job), on, names),),
+        reason="Active on the source.",
+        depends_on=context.before(kind, on),
+        weight=len(KINDS) - kind.rank,
+        before="scheduled: False",
+        after="scheduled: True",
+        planned=existing is None,
+    )
+    context.add(step, group_of(kind, on), on.relation)

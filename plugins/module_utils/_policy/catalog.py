@@ -1,0 +1,193 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Reads jobs and what they stand on, in one statement, as one JSON document without ids of hypertables.
+
+Keys of the document:
+
+- ``jobs``: every row of the job catalog, ids in ``config`` replaced by names (``relation``), times in UTC;
+- ``relations``: hypertables and continuous aggregates with owner, time column, columnstore settings and indexes;
+- ``routines``: what can be a job's procedure or check function;
+- ``roles``: who may log in, and whether the reading role is a member;
+- ``server``: the background workers, and who reads.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._timescale import CONTINUOUS_AGGREGATES, HYPERTABLES, functions_schema, job_table
+from .._versions import (
+    TS_COLUMNSTORE_STATUS,
+    TS_COMPRESSION_BY_RELID,
+    TS_DEFAULTS_AT_COMPRESSION,
+    TS_OWNER_OID,
+    Timescale,
+)
+
+if t.TYPE_CHECKING:
+    from .._connection import Database
+
+__all__ = ["EMPTY", "jobs_query", "read"]
+
+EMPTY: dict[str, t.Any] = {"jobs": [], "relations": [], "routines": [], "roles": [], "server": {}}
+
+# Keys of a policy's config that hold an interval as text, in whatever IntervalStyle its author had.
+_INTERVAL_KEYS = (
+    "start_offset",
+    "end_offset",
+    "drop_after",
+    "drop_created_before",
+    "compress_after",
+    "compress_created_before",
+    "inactive_for",
+)
+
+_DOCUMENT = """
+WITH hypertables AS ({hypertables}),
+aggregates AS ({aggregates}),
+relations AS (
+  SELECT h.id, h.relid AS table_oid, COALESCE(a.view_oid, h.relid) AS relid,
+         a.mat_hypertable_id IS NOT NULL AS aggregate,
+         COALESCE(a.view_schema, h.schema_name) AS schema_name, COALESCE(a.view_name, h.table_name) AS relation_name,
+         a.raw_hypertable_id
+  FROM hypertables AS h LEFT JOIN aggregates AS a ON a.mat_hypertable_id = h.id
+),
+named AS (
+  SELECT r.id, pg_catalog.json_build_object(
+    'schema', r.schema_name, 'name', r.relation_name, 'aggregate', r.aggregate) AS ref
+  FROM relations AS r
+),
+jobs AS (
+  SELECT pg_catalog.to_jsonb(j) AS r, j.id, j.hypertable_id, {owner} AS owner, j.config,
+         j.proc_schema = '{functions}' AND j.proc_name LIKE 'policy\\_%' AS builtin
+  FROM {job_table} AS j
+)
+SELECT pg_catalog.json_build_object(
+  'jobs', (SELECT COALESCE(pg_catalog.json_agg({job} ORDER BY j.id), '[]'::pg_catalog.json) FROM jobs AS j),
+  'relations', (
+    SELECT COALESCE(pg_catalog.json_agg({relation} ORDER BY r.schema_name, r.relation_name), '[]'::pg_catalog.json)
+    FROM relations AS r
+    JOIN pg_catalog.pg_class AS c ON c.oid = r.relid
+    LEFT JOIN LATERAL (
+      SELECT d.column_name, d.column_type, d.integer_now_func_schema, d.integer_now_func,
+             (pg_catalog.to_jsonb(d) ->> 'compress_interval_length')::pg_catalog.int8 AS compress_interval_length
+      FROM _timescaledb_catalog.dimension AS d
+      WHERE d.hypertable_id = r.id AND d.interval_length IS NOT NULL ORDER BY d.id LIMIT 1
+    ) AS d ON true
+    LEFT JOIN LATERAL ({columnstore}) AS s ON true
+  ),
+  'routines', (
+    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
+      'schema', n.nspname, 'name', p.proname, 'check', p.pronargs = 1)
+      ORDER BY n.nspname, p.proname), '[]'::pg_catalog.json)
+    FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE p.prokind IN ('f', 'p') AND n.nspname <> 'pg_catalog' AND p.proargtypes IN ('23 3802', '3802')
+  ),
+  'roles', (
+    SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', o.rolname, 'login', o.rolcanlogin,
+      'member', pg_catalog.pg_has_role(o.oid, 'MEMBER')) ORDER BY o.rolname)
+    FROM pg_catalog.pg_roles AS o WHERE o.rolname !~ '^pg_'
+  ),
+  'server', pg_catalog.json_build_object(
+    'user', current_user,
+    'workers', pg_catalog.current_setting('timescaledb.max_background_workers', true)::pg_catalog.int4,
+    'processes', pg_catalog.current_setting('max_worker_processes')::pg_catalog.int4,
+    'parallel', pg_catalog.current_setting('max_parallel_workers')::pg_catalog.int4,
+    'databases', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_database AS b WHERE b.datallowconn)
+  )
+)::pg_catalog.text
+"""
+
+_JOB = """pg_catalog.json_build_object(
+  'id', j.id, 'builtin', j.builtin, 'proc_schema', j.r ->> 'proc_schema', 'proc_name', j.r ->> 'proc_name',
+  'name', pg_catalog.regexp_replace(j.r ->> 'application_name', ' \\[\\d+\\]$', ''), 'owner', j.owner,
+  'scheduled', (j.r ->> 'scheduled')::pg_catalog.bool, 'schedule_interval', j.r ->> 'schedule_interval',
+  'max_runtime', j.r ->> 'max_runtime', 'max_retries', (j.r ->> 'max_retries')::pg_catalog.int4,
+  'retry_period', j.r ->> 'retry_period',
+  'fixed_schedule', COALESCE((j.r ->> 'fixed_schedule')::pg_catalog.bool, false),
+  'initial_start', j.r ->> 'initial_start', 'timezone', j.r ->> 'timezone',
+  'check_schema', j.r ->> 'check_schema', 'check_name', j.r ->> 'check_name',
+  'attached', (SELECT n.ref FROM named AS n WHERE n.id = j.hypertable_id),
+  'relation', CASE WHEN j.builtin THEN (SELECT n.ref FROM named AS n
+    WHERE n.id = COALESCE(j.config ->> 'mat_hypertable_id', j.config ->> 'hypertable_id')::pg_catalog.int4) END,
+  'config', CASE WHEN j.builtin THEN (j.config - 'mat_hypertable_id' - 'hypertable_id')::pg_catalog.text
+                 ELSE j.config::pg_catalog.text END,
+  'intervals', CASE WHEN j.builtin THEN (
+    SELECT pg_catalog.json_object_agg(e.key, (e.value #>> '{{}}')::pg_catalog.interval::pg_catalog.text)
+    FROM pg_catalog.jsonb_each(j.config) AS e
+    WHERE e.key IN ({interval_keys}) AND pg_catalog.jsonb_typeof(e.value) = 'string') END)"""
+
+_RELATION = """pg_catalog.json_build_object(
+  'schema', r.schema_name, 'name', r.relation_name, 'aggregate', r.aggregate,
+  'owner', pg_catalog.pg_get_userbyid(c.relowner),
+  'time_column', d.column_name, 'time_type', pg_catalog.format_type(d.column_type::pg_catalog.oid, NULL),
+  'integer_now', CASE WHEN d.integer_now_func IS NOT NULL
+                      THEN pg_catalog.format('%I.%I', d.integer_now_func_schema, d.integer_now_func) END,
+  'raw', (SELECT n.ref FROM named AS n WHERE n.id = r.raw_hypertable_id),
+  'columnstore', s.settings,
+  'indexes', CASE WHEN NOT r.aggregate THEN (SELECT pg_catalog.json_agg(i.relname ORDER BY i.relname)
+    FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+    WHERE x.indrelid = r.table_oid) END)"""
+
+# TimescaleDB 2.14 and later; before 2.22 "no segmentby" is NULL, later NULL means "chosen when compressing".
+_SETTINGS_BY_RELID = """
+SELECT pg_catalog.json_build_object('segmentby', {segmentby}, 'orderby', (
+    SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+      'column', o.name, 'descending', o.descending, 'nulls_first', o.nulls_first) ORDER BY o.place)
+    FROM unnest(cs.orderby, cs.orderby_desc, cs.orderby_nullsfirst)
+      WITH ORDINALITY AS o (name, descending, nulls_first, place)),
+  'interval', d.compress_interval_length, 'sparse', (
+    SELECT pg_catalog.json_agg(pg_catalog.json_build_object('type', x ->> 'type', 'column', x -> 'column'))
+    FROM pg_catalog.jsonb_array_elements(pg_catalog.to_jsonb(cs) -> 'index') AS x
+    WHERE x ->> 'source' = 'config')) AS settings
+FROM _timescaledb_catalog.hypertable AS h
+LEFT JOIN _timescaledb_catalog.compression_settings AS cs ON cs.relid = r.table_oid
+WHERE h.id = r.id AND {enabled}
+"""
+
+_SETTINGS_BY_COLUMN = """
+SELECT pg_catalog.json_build_object('segmentby', COALESCE((
+    SELECT pg_catalog.json_agg(k.attname ORDER BY k.segmentby_column_index)
+    FROM _timescaledb_catalog.hypertable_compression AS k
+    WHERE k.hypertable_id = r.id AND k.segmentby_column_index IS NOT NULL), '[]'::pg_catalog.json),
+  'orderby', (
+    SELECT pg_catalog.json_agg(pg_catalog.json_build_object('column', k.attname, 'descending', NOT k.orderby_asc,
+      'nulls_first', k.orderby_nullsfirst) ORDER BY k.orderby_column_index)
+    FROM _timescaledb_catalog.hypertable_compression AS k
+    WHERE k.hypertable_id = r.id AND k.orderby_column_index IS NOT NULL),
+  'interval', d.compress_interval_length, 'sparse', NULL) AS settings
+FROM _timescaledb_catalog.hypertable AS h WHERE h.id = r.id AND {enabled}
+"""
+
+
+def read(database: Database) -> dict[str, t.Any]:
+    """Read a database's jobs document. Raises StatementFailed.
+
+    :returns: the document; an empty one where the extension is not installed.
+    """
+    if database.timescale is None:
+        return dict(EMPTY)
+    return t.cast("dict[str, t.Any]", database.document(jobs_query(database.timescale)))
+
+
+def jobs_query(version: Timescale) -> str:
+    """The statement for a TimescaleDB version (2.0 and later; rows are read as JSON, so a column may be missing)."""
+    enabled = "(h.status & 4) <> 0" if version >= TS_COLUMNSTORE_STATUS else "h.compression_state = 1"
+    segmentby = "cs.segmentby"
+    if version < TS_DEFAULTS_AT_COMPRESSION:
+        segmentby = "COALESCE(cs.segmentby, '{}')"
+    settings = _SETTINGS_BY_RELID if version >= TS_COMPRESSION_BY_RELID else _SETTINGS_BY_COLUMN
+    columnstore = settings.format(enabled=enabled, segmentby=segmentby)
+    return _DOCUMENT.format(
+        hypertables=HYPERTABLES,
+        aggregates=CONTINUOUS_AGGREGATES,
+        functions=functions_schema(version),
+        job_table=job_table(version),
+        owner="pg_catalog.pg_get_userbyid(j.owner)" if version >= TS_OWNER_OID else "j.owner",
+        job=_JOB.format(interval_keys=", ".join(f"'{key}'" for key in _INTERVAL_KEYS)),
+        relation=_RELATION,
+        columnstore=columnstore,
+    )

@@ -1,0 +1,202 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""What all parts of the plan share: the options, both sides, and the plan that grows."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import typing as t
+from fnmatch import fnmatchcase
+
+from .._plan import Finding, Identity, Plan, Step
+from .._timescale import functions_schema
+from .._versions import Timescale
+from .ground import Ground
+from .kinds import KINDS, USER, Kind, kind_of
+from .match import pair
+from .model import FIRST_USER_JOB, Job, Name, attributes, comparable, jobs_of, retries
+from .statements import Writer
+
+if t.TYPE_CHECKING:
+    from .._connection import Facts
+    from .match import Pair
+
+__all__ = ["Context", "Options", "about", "identity_of", "schedule_note", "shown"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The module's options that decide what is planned; see the module's documentation."""
+
+    kinds: t.Sequence[str] = ()
+    include: t.Sequence[str] = ()
+    exclude: t.Sequence[str] = ()
+    owner: t.Sequence[str] = ()
+    owner_map: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    scheduled: str = "source"
+    activate: bool = False
+    stagger: float = 0.0
+    columnstore_settings: bool = True
+    system_jobs: bool = False
+    prune: bool = False
+    check_mode: bool = False
+
+    def names(self, name: str) -> bool:
+        """Whether include and exclude leave a name in."""
+        if self.include and not any(fnmatchcase(name, glob) for glob in self.include):
+            return False
+        return not any(fnmatchcase(name, glob) for glob in self.exclude)
+
+    def kind(self, option: str) -> bool:
+        return not self.kinds or option in self.kinds
+
+    def renamed(self, owner: str) -> str:
+        return self.owner_map.get(owner, owner)
+
+
+class Context:
+    """Both sides as values, and the plan.
+
+    :param wanted: the source's jobs document; ``existing``: the target's.
+    :param blocked: relation -> why a retention policy on it must not be active yet.
+    """
+
+    def __init__(
+        self,
+        wanted: dict[str, t.Any],
+        source: Facts,
+        existing: dict[str, t.Any],
+        target: Facts,
+        options: Options,
+        blocked: t.Mapping[Name, str],
+    ) -> None:
+        self.plan = Plan()
+        self.options = options
+        self.source, self.target = source, target
+        self.version = target.timescale or Timescale(0, 0)
+        self.names = comparable(source, target)
+        self.writer = Writer(target)
+        self.blocked = blocked
+        self.ground = Ground(
+            wanted, existing, target, check_mode=options.check_mode, settings=options.columnstore_settings
+        )
+        self.wanted_jobs = jobs_of(wanted)
+        self.existing_jobs = jobs_of(existing)
+        self._keys: dict[tuple[str, Name | None], list[str]] = {}
+        self._numbers: collections.Counter[str] = collections.Counter()
+
+    # -- the jobs of both sides ------------------------------------------------------------------------------------
+
+    def chosen(self) -> list[Job]:
+        """The source's jobs inside the filters, the extension's own jobs left out."""
+        return [job for job in self.wanted_jobs if self._chosen(job, self.options.owner)]
+
+    def pairs(self) -> t.Iterator[tuple[Kind, list[Pair]]]:
+        """Per kind: (wanted as it must be on the target, existing)."""
+        owners = [self.options.renamed(name) for name in self.options.owner]
+        wanted: dict[str, list[Job]] = {kind.option: [] for kind in KINDS}
+        existing: dict[str, list[Job]] = {kind.option: [] for kind in KINDS}
+        for job in self.chosen():
+            kind = kind_of(job)
+            if kind is not None:
+                wanted[kind.option].append(self.translated(job))
+        for job in self.existing_jobs:
+            kind = kind_of(job)
+            if kind is not None and self._chosen(job, owners):
+                existing[kind.option].append(job)
+        for kind in KINDS:
+            yield kind, pair(kind, wanted[kind.option], existing[kind.option])
+
+    def _chosen(self, job: Job, owners: t.Sequence[str]) -> bool:
+        if job.number < FIRST_USER_JOB or (owners and job.owner not in owners):
+            return False
+        kind = kind_of(job)
+        return (kind is None or self.options.kind(kind.option)) and self.options.names(about(job))
+
+    def translated(self, job: Job) -> Job:
+        """The job as it must be on the target's version."""
+        kind = kind_of(job)
+        changes: dict[str, t.Any] = {
+            "owner": self.options.renamed(job.owner),
+            "max_retries": retries(job, self.source, self.target),
+        }
+        if kind is not None and kind.is_default_name(job.name):
+            changes["name"] = kind.job_name(self.version)
+        if job.builtin:
+            functions = functions_schema(self.version)
+            gone = {key for key, version in (kind.gone if kind else {}).items() if self.version >= version}
+            kept = {key: value for key, value in job.values.items() if key not in gone}
+            nulls = dict.fromkeys(kind.nullable) if kind else {}
+            changes["proc_schema"] = functions
+            changes["config"] = json.dumps({**nulls, **kept}) if job.config is not None else None
+            if job.check and job.check[0] == job.proc_schema:
+                changes["check"] = (functions, job.check[1])
+        return dataclasses.replace(job, **changes)
+
+    # -- the plan --------------------------------------------------------------------------------------------------
+
+    def find(
+        self, identity: Identity, outcome: str, reason: str = "", hint: str = "", before: str = "", after: str = ""
+    ) -> None:
+        """Note an object that needs no step."""
+        self.plan.findings.append(Finding(identity, outcome, reason, hint, before, after))
+
+    def add(self, step: Step, option: str, relation: Name | None) -> None:
+        """Add a step of one kind; its key is made unique."""
+        self._numbers[step.key] += 1
+        if self._numbers[step.key] > 1:
+            step.key = f"{step.key} #{self._numbers[step.key]}"
+        self.plan.steps.append(step)
+        self._keys.setdefault((option, relation), []).append(step.key)
+
+    def before(self, kind: Kind, job: Job) -> tuple[str, ...]:
+        """Keys of the steps that a job's step must wait for."""
+        if kind is USER:
+            # Equal jobs are found one after another by what they are; see Writer.user_condition.
+            return tuple(self._keys.get((about(job), None), ())[-1:])
+        keys = list(self._keys.get(("settings", job.relation), ()))
+        if kind.rank:
+            keys += self._keys.get(("refresh", job.relation), ())
+        return tuple(keys)
+
+    def condition(self, kind: Kind, job: Job) -> str:
+        """Finds a job of the target inside a statement."""
+        if kind is USER or job.relation is None:
+            return self.writer.user_condition(job)
+        return self.writer.policy_condition(kind, job.relation, job if kind.several else None)
+
+
+def group_of(kind: Kind, job: Job) -> str:
+    """Steps of user jobs are kept per procedure, for equal ones must not run side by side."""
+    return about(job) if kind is USER else kind.option
+
+
+def about(job: Job) -> str:
+    """What include and exclude look at: the relation of a policy, the procedure of a user's job."""
+    return str(job.relation) if job.relation else f"{job.proc_schema}.{job.proc_name}"
+
+
+def identity_of(kind: Kind, job: Job) -> Identity:
+    """What a job is called in results."""
+    if job.relation is not None:
+        return Identity(kind.label, job.relation.schema, job.relation.name)
+    return Identity(kind.label, job.proc_schema, job.proc_name)
+
+
+def schedule_note(wanted: Job, existing: Job) -> str:
+    """What to tell of a difference that only activation, or the operator, may settle."""
+    if wanted.scheduled == existing.scheduled:
+        return ""
+    if existing.scheduled:
+        return "It is active on the target and paused on the source. It is not paused from here."
+    return "It is paused on the target and active on the source; activate: true turns it on."
+
+
+def shown(job: Job) -> str:
+    """A job's attributes, one a line."""
+    return "\n".join(f"{name}: {value}" for name, value in attributes(job).items() if value is not None)

@@ -1,0 +1,242 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Compares two jobs documents into a plan. No database is touched here."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import typing as t
+
+from .._plan import Identity, Plan, Step
+from . import activation, others
+from .context import Context, Options, about, group_of, identity_of, schedule_note, shown
+from .kinds import USER, Kind, kind_of
+from .model import Job, Name, differences
+
+if t.TYPE_CHECKING:
+    from psycopg2.sql import Composable
+
+    from .._connection import Facts
+
+    Differences = dict[str, tuple[t.Any, t.Any]]
+
+__all__ = ["Options", "make_plan"]
+
+# Helpers of the extension that need no copy: newer versions do their work without a job.
+_NOT_NEEDED = {
+    "policy_recompression": "the columnstore policy recompresses by itself.",
+    "policy_process_hypertable_invalidations": "the refresh policies do its work.",
+}
+_ID_KEYS = ("hypertable_id", "mat_hypertable_id")
+
+
+def make_plan(
+    wanted: dict[str, t.Any],
+    wanted_facts: Facts,
+    existing: dict[str, t.Any],
+    target_facts: Facts,
+    options: Options,
+    blocked: t.Mapping[Name, str] | None = None,
+) -> Plan:
+    """Compare what the source has with what the target has.
+
+    :param wanted: the source's jobs document; ``existing``: the target's.
+    :param blocked: relation -> why a retention policy on it must not be active yet.
+    """
+    context = Context(wanted, wanted_facts, existing, target_facts, options, blocked or {})
+    if options.activate:
+        activation.plan(context)
+        return context.plan
+    if options.columnstore_settings and options.kind("columnstore"):
+        others.columnstore(context)
+    _policies(context)
+    _strangers(context)
+    if not options.kinds:
+        others.system_jobs(context)
+    others.owners(context)
+    return context.plan
+
+
+def _policies(context: Context) -> None:
+    """Create what is absent, put right what differs, tell what is surplus."""
+    for kind, pairs in context.pairs():
+        known = any(wanted for wanted, _existing in pairs)
+        equals: collections.Counter[str] = collections.Counter()
+        for wanted, existing in pairs:
+            if wanted is None and existing is not None:
+                _surplus(context, kind, existing, known)
+            elif wanted is not None and existing is None:
+                _create(context, kind, wanted, equals)
+            elif wanted is not None and existing is not None:
+                equals[context.condition(kind, existing)] += 1
+                _compare(context, kind, wanted, existing)
+
+
+def _create(context: Context, kind: Kind, job: Job, equals: collections.Counter[str]) -> None:
+    identity, missing = identity_of(kind, job), context.ground.missing(kind, job)
+    if missing:
+        context.find(identity, "unsupported", missing.reason, missing.hint, after=shown(job))
+        return
+    job, reason = _new_schedule(context, kind, job)
+    condition = context.condition(kind, job)
+    equals[condition] += 1
+    step = Step(
+        identity,
+        "create",
+        _creation(context, kind, job),
+        reason=reason,
+        depends_on=context.before(kind, job),
+        done_when=context.writer.exists(condition, equals[condition]),
+        after=shown(job),
+        planned=context.ground.planned(job.relation) or context.ground.planned(job.attached),
+    )
+    context.add(step, group_of(kind, job), job.relation)
+
+
+def _new_schedule(context: Context, kind: Kind, job: Job) -> tuple[Job, str]:
+    """Whether a new job may be active, and why not."""
+    if not job.scheduled:
+        return job, "Absent; paused, as on the source."
+    if context.options.scheduled == "paused":
+        return dataclasses.replace(job, scheduled=False), "Absent; paused until it is activated."
+    block = context.blocked.get(job.relation) if kind.option == "retention" and job.relation else None
+    if block:
+        return dataclasses.replace(job, scheduled=False), f"Absent; created paused: {block}"
+    return job, "Absent; active, as on the source."
+
+
+def _creation(context: Context, kind: Kind, job: Job) -> tuple[str, ...]:
+    if kind is not USER:
+        time_type = context.ground.time_type(job.relation) if job.relation else ""
+        return (context.writer.create_policy(kind, job, time_type),)
+    _warn_of_ids(context, job)
+    text = context.writer.create_user_job(job)
+    return (text,) if job.owner == context.ground.user else (context.writer.as_role(job.owner), text)
+
+
+def _compare(context: Context, kind: Kind, wanted: Job, existing: Job) -> None:
+    identity, owner = identity_of(kind, wanted), context.ground.owner(wanted)
+    found = differences(wanted, existing, context.names)
+    if existing.owner != owner:
+        reason = f"It belongs to {existing.owner} on the target and should belong to {owner}."
+        context.find(identity, "drifted", reason, "Remove it there and run the task again.")
+        return
+    missing = context.ground.missing(kind, wanted) if found else None
+    if missing:
+        context.find(identity, "unsupported", missing.reason, missing.hint, shown(existing), shown(wanted))
+        return
+    if found:
+        _alter(context, kind, wanted, existing, found)
+    note = schedule_note(wanted, existing)
+    if existing.scheduled and not wanted.scheduled:
+        context.find(identity, "drifted", note, "Pause it there if it should not run.")
+    elif not found:
+        context.find(identity, "present", note)
+
+
+def _alter(context: Context, kind: Kind, wanted: Job, existing: Job, found: Differences) -> None:
+    """Put attributes right in place: the job keeps its id, its statistics and whether it is active."""
+    identity = identity_of(kind, wanted)
+    start = wanted.initial_start or (existing.initial_start if wanted.fixed_schedule else None)
+    wanted = dataclasses.replace(wanted, scheduled=existing.scheduled, initial_start=start)
+    fixed = _cannot_alter(context, wanted, found)
+    for name in fixed:
+        before, after = found.pop(name)
+        reason = (
+            f"{name} is {before!s} and should be {after!s}; no statement of TimescaleDB {context.version} sets that."
+        )
+        context.find(identity, "drifted", reason, "Remove the job there and run the task again.")
+    statements = _alterations(context, kind, wanted, existing, found)
+    if not statements:
+        return
+    told = "; ".join(f"{name}: {before!s} -> {after!s}" for name, (before, after) in found.items())
+    step = Step(
+        identity,
+        "alter",
+        tuple(statements),
+        reason=f"Differs ({told}).",
+        depends_on=context.before(kind, wanted),
+        before=shown(existing),
+        after=shown(wanted),
+    )
+    context.add(step, group_of(kind, wanted), wanted.relation)
+
+
+def _cannot_alter(context: Context, wanted: Job, found: Differences) -> list[str]:
+    """Attributes that no statement sets."""
+    names = [name for name in found if name not in context.writer.alterable]
+    if "attached" in found and wanted.attached is None:
+        names.append("attached")
+    if "initial_start" in found and wanted.initial_start is None:
+        names.append("initial_start")
+    return names
+
+
+def _alterations(context: Context, kind: Kind, wanted: Job, existing: Job, found: Differences) -> list[str]:
+    """At most two statements: the attributes, and what the job is tied to (which has a function of its own)."""
+    writer, condition = context.writer, context.condition(kind, existing)
+    names = {name for name in found if name != "attached"}
+    if names & {"fixed_schedule"}:
+        names.add("initial_start")
+    statements = []
+    if names:
+        config = _new_config(context, kind, wanted, found, condition)
+        statements.append(writer.alter(condition, wanted, names, config))
+    if "attached" in found and wanted.attached is not None:
+        altered = dataclasses.replace(wanted, attached=existing.attached)
+        statements.append(writer.attach(context.condition(kind, altered), wanted.attached))
+    return statements
+
+
+def _new_config(context: Context, kind: Kind, wanted: Job, found: Differences, condition: str) -> Composable | None:
+    """A user's config is replaced; a policy's keys are merged into the target's own, which holds an id."""
+    keys = [name.split(".", maxsplit=1)[-1] for name in found if name.split(".", maxsplit=1)[0] == "config"]
+    if not keys:
+        return None
+    if kind is USER:
+        return context.writer.json(wanted.config)
+    stored = json.loads(wanted.config or "{}")
+    kept = {key: stored[key] for key in keys if key in stored}
+    return context.writer.merged(condition, kept, [key for key in keys if key not in stored])
+
+
+def _surplus(context: Context, kind: Kind, job: Job, known: bool) -> None:
+    identity, only = identity_of(kind, job), "It is on the target only."
+    if context.options.prune and known:
+        text = context.writer.delete(context.condition(kind, job))
+        step = Step(identity, "drop", (text,), only, depends_on=context.before(kind, job), before=shown(job))
+        context.add(step, group_of(kind, job), job.relation)
+    elif context.options.prune:
+        reason = f"{only} The source has no job of this kind at all, so it is not removed."
+        context.find(identity, "skipped", reason, before=shown(job))
+    else:
+        context.find(identity, "skipped", only, "prune: true removes it.", before=shown(job))
+
+
+def _strangers(context: Context) -> None:
+    """Jobs of the extension's own procedures that no function creates."""
+    for job in context.chosen():
+        if kind_of(job) is not None:
+            continue
+        identity = Identity("job", job.proc_schema, job.proc_name, str(job.relation or ""))
+        if job.proc_name in _NOT_NEEDED:
+            context.find(identity, "skipped", f"Not copied: {_NOT_NEEDED[job.proc_name]}")
+        else:
+            reason = "It runs a procedure of the extension, but was made by hand (add_job) or is of an unknown kind."
+            hint = "Make it on the target by hand, and leave it out by exclude."
+            context.find(identity, "unsupported", reason, hint)
+
+
+def _warn_of_ids(context: Context, job: Job) -> None:
+    parsed = json.loads(job.config or "null")
+    for key in _ID_KEYS:
+        if isinstance(parsed, dict) and key in parsed:
+            told = (
+                f"The config of job {about(job)} has {key}, an id of the source. It means another table on the target."
+            )
+            context.plan.warnings.append(told)

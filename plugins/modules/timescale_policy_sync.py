@@ -1,0 +1,263 @@
+#!/usr/bin/python
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: timescale_policy_sync
+short_description: Make the policies and jobs of a TimescaleDB database equal to those of another
+version_added: 0.1.0
+description:
+  - Reads the policies (refresh, columnstore, retention, reorder, compaction) and the user's own jobs of two databases,
+    and creates or alters what differs on the target.
+  - A job and all its attributes come into being in one transaction, so that the scheduler never sees it half made.
+  - A job that differs is altered in place, so its id and its statistics stay.
+  - Ids in a job's config are found on the target by name; none is copied.
+options:
+  kinds:
+    description:
+      - The kinds to look at; empty means all. Another word is refused.
+      - With a choice made here, the extension's own jobs are left out.
+    type: list
+    elements: str
+    choices: [refresh, columnstore, retention, reorder, compaction, user]
+    default: []
+  include:
+    description:
+      - Shell patterns; only policies on relations, and user jobs with procedures, whose C(schema.name) fits one are
+        looked at. Empty means all.
+    type: list
+    elements: str
+    default: []
+  exclude:
+    description:
+      - Shell patterns for what is left out, even when O(include) names it.
+    type: list
+    elements: str
+    default: []
+  owner:
+    description:
+      - Look only at jobs that these roles own on the source. Empty means everybody's.
+    type: list
+    elements: str
+    default: []
+  owner_map:
+    description:
+      - Renames owners, role on the source to role on the target. It decides about user jobs. A policy always belongs to
+        the owner of its relation.
+    type: dict
+    default: {}
+  scheduled:
+    description:
+      - Whether a new job is active as on the source (V(source)), or paused (V(paused)).
+      - It says nothing about jobs that are there already. A job that the source has paused is always created paused.
+    type: str
+    choices: [source, paused]
+    default: source
+  activate:
+    description:
+      - Turn on the jobs that are there and that the source has on, and do nothing else.
+      - Refresh policies come first, then columnstore and other jobs, then retention.
+      - A job that is on is never paused.
+    type: bool
+    default: false
+  columnstore_settings:
+    description:
+      - Bring over the columnstore settings of hypertables (segmentby, orderby, chunk interval, sparse indexes) before
+        the policies. Those of continuous aggregates are M(dbops.timescale.timescale_cagg_sync)'s.
+    type: bool
+    default: true
+  system_jobs:
+    description:
+      - Also copy what was changed on the extension's own jobs, matched by procedure. V(false) only reports it.
+    type: bool
+    default: false
+  prune:
+    description:
+      - Remove jobs that are on the target only, judged inside O(kinds), O(include), O(exclude) and O(owner). V(false)
+        reports them.
+      - Nothing is removed of a kind of which the source has no job at all.
+    type: bool
+    default: false
+  guard:
+    description:
+      - Whether a retention policy may be active before its data is safe in the continuous aggregates.
+      - With V(on), every aggregate on the table, and on those aggregates, must be materialized wherever chunks would be
+        dropped; else the policy is created or left paused, and the result says why.
+      - V(strict) also holds a policy back when a refresh policy reaches behind the point up to which chunks are
+        dropped, since such a refresh removes the results of dropped rows. V(on) warns of that.
+      - V(none) turns the guard off.
+    type: str
+    choices: ['on', strict, none]
+    default: 'on'
+  on_unsupported:
+    description:
+      - What to do when a job cannot be made on the target, because something it stands on is missing there.
+      - V(fail) changes nothing and names them all. V(skip) warns and goes on with the rest.
+    type: str
+    choices: [fail, skip]
+    default: fail
+extends_documentation_fragment:
+  - dbops.timescale._connection
+  - dbops.timescale._connection.source
+  - dbops.timescale._connection.source_file
+  - dbops.timescale._connection.apply
+  - dbops.timescale._results
+  - dbops.timescale._results.actiongroup_sync
+seealso:
+  - module: dbops.timescale.timescale_cagg_sync
+  - module: dbops.timescale.timescale_post_data
+"""
+
+EXAMPLES = r"""
+- name: Create all policies and jobs, paused
+  dbops.timescale.timescale_policy_sync:
+    login_host: new.example.org
+    login_db: tanks
+    source:
+      login_host: old.example.org
+      login_db: tanks
+    scheduled: paused
+
+- name: On the day of the cut-over, turn on what the source has on
+  dbops.timescale.timescale_policy_sync:
+    login_host: new.example.org
+    login_db: tanks
+    source_file: /var/tmp/tanks.json
+    activate: true
+"""
+
+RETURN = r"""
+changed:
+  description: Whether something was changed, or would be.
+  returned: always
+  type: bool
+  sample: true
+queries:
+  description: The statements that changed something, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: ['ALTER TABLE "public"."tanks" SET (timescaledb.compress)']
+objects:
+  description: What became of each policy, job and setting. A policy is named by its relation, a job by its procedure.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: One of C(refresh_policy), C(columnstore_policy), C(retention_policy), C(reorder_policy),
+        C(compaction_policy), C(job), C(columnstore_settings), C(system_job).
+      type: str
+      sample: retention_policy
+    schema:
+      description: Schema of the relation or the procedure.
+      type: str
+      sample: public
+    name:
+      description: Name of the relation or the procedure.
+      type: str
+      sample: fill_measurements
+    outcome:
+      description: One of C(created), C(altered), C(present), C(drifted), C(unsupported), C(skipped), C(failed), C(pending).
+      type: str
+      sample: created
+    reason:
+      description: Why.
+      type: str
+      sample: Absent; paused until it is activated.
+    hint:
+      description: What to do about it.
+      type: str
+      sample: ''
+    duration_ms:
+      description: Milliseconds that it took.
+      type: int
+      sample: 4
+    planned:
+      description: In check mode, that it stands on something that an earlier stage of the same run creates.
+      type: bool
+      returned: when it does
+      sample: true
+summary:
+  description: Number of objects by outcome.
+  returned: always
+  type: dict
+  sample: {created: 12, present: 3}
+retention:
+  description: What the guard found about each retention policy that this run may make active.
+  returned: when both databases could be read
+  type: list
+  elements: dict
+  contains:
+    relation:
+      description: The hypertable or continuous aggregate.
+      type: str
+      sample: public.fill_measurements
+    chunks:
+      description: Number of chunks that the policy's first run would drop.
+      type: int
+      sample: 3
+    blocked:
+      description: Why the policy must stay paused, empty if it need not.
+      type: str
+      sample: ''
+"""
+
+import typing as t
+
+from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
+    ArgumentSpec,
+    apply_spec,
+    login_spec,
+    source_spec,
+)
+from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
+from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan
+from ansible_collections.dbops.timescale.plugins.module_utils._policy import guard
+from ansible_collections.dbops.timescale.plugins.module_utils._policy.catalog import read
+from ansible_collections.dbops.timescale.plugins.module_utils._policy.plan import Options, make_plan
+
+KINDS = ["refresh", "columnstore", "retention", "reorder", "compaction", "user"]
+NAMES = {"type": "list", "elements": "str", "default": []}
+SPEC = ArgumentSpec(
+    {
+        "kinds": {**NAMES, "choices": KINDS},
+        "include": NAMES,
+        "exclude": NAMES,
+        "owner": NAMES,
+        "owner_map": {"type": "dict", "default": {}},
+        "scheduled": {"type": "str", "choices": ["source", "paused"], "default": "source"},
+        "activate": {"type": "bool", "default": False},
+        "columnstore_settings": {"type": "bool", "default": True},
+        "system_jobs": {"type": "bool", "default": False},
+        "prune": {"type": "bool", "default": False},
+        "guard": {"type": "str", "choices": ["on", "strict", "none"], "default": "on"},
+        "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
+    }
+)
+OPTIONS = sorted(SPEC.options.keys() - {"guard", "on_unsupported"})
+
+
+def work(session: Session) -> dict[str, t.Any]:
+    """Read both sides, compare, apply."""
+    session.open_source()
+    facts, wanted = session.wanted("jobs", read)
+    if not session.require_timescale(facts):
+        return session.carry_out(Plan())
+    with session.only_run():
+        existing = read(session.target)
+        options = Options(**{name: session.params[name] for name in OPTIONS}, check_mode=session.check_mode)
+        state = guard.read(session.target, wanted, existing, options, session.params["guard"])
+        plan = make_plan(wanted, facts, existing, session.target.facts, options, state.blocked)
+        plan.warnings += state.warnings
+        return session.carry_out(plan, on_unsupported=session.params["on_unsupported"], retention=state.result)
+
+
+def main() -> t.NoReturn:
+    run_module("timescale_policy_sync", login_spec() + source_spec() + apply_spec() + SPEC, work)
+
+
+if __name__ == "__main__":
+    main()
