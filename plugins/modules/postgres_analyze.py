@@ -22,7 +22,7 @@ description:
 options:
   schemas:
     description:
-      - Only relations in schemas that match one of these patterns (V(*), V(?) and V([...\]) as in a shell). Empty
+      - Only relations in schemas that match one of these patterns (V(*), V(?) and V([...]) as in a shell). Empty
         means all.
       - Schemas that do not exist match nothing.
     type: list

@@ -23,7 +23,7 @@ description:
 options:
   include:
     description:
-      - Only aggregates whose C(schema.name) matches one of these patterns (V(*), V(?) and V([...\]) as in a shell).
+      - Only aggregates whose C(schema.name) matches one of these patterns (V(*), V(?) and V([...]) as in a shell).
         Empty means all.
       - A pattern that matches nothing leaves nothing to do.
     type: list

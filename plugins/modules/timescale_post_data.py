@@ -83,7 +83,7 @@ options:
     default: []
   schemas:
     description:
-      - Only objects in schemas that match one of these patterns (V(*), V(?) and V([...\]) as in a shell). Empty means
+      - Only objects in schemas that match one of these patterns (V(*), V(?) and V([...]) as in a shell). Empty means
         all.
     type: list
     elements: str

@@ -46,7 +46,7 @@ options:
     default: checksum
   schemas:
     description:
-      - Only schemas that match one of these patterns (V(*), V(?) and V([...\]) as in a shell). Empty means all.
+      - Only schemas that match one of these patterns (V(*), V(?) and V([...]) as in a shell). Empty means all.
       - Schemas that do not exist match nothing.
     type: list
     elements: str

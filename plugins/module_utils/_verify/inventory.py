@@ -160,7 +160,7 @@ def _grants(
     """Rights of others than the owner. What the target's owner holds anyway is no loss."""
     left = {(roles.get(role, role), right, option) for role, right, option in wanted}
     left = {grant for grant in left if grant[0] != owner}
-    right = {(role, what, option) for role, what, option in existing}
+    right = {tuple(grant) for grant in existing}
     findings = []
     for grants, side in ((left - right, "source"), (right - left, "target")):
         for role, what, option in sorted(grants):

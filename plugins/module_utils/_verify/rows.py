@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import math
 import typing as t
 from concurrent.futures import Future
 
@@ -213,7 +214,7 @@ def _same(one: tuple[str, t.Any], other: tuple[str, t.Any]) -> bool:
 
 
 def _near(one: float, other: float) -> bool:
-    if one == other or (one != one and other != other):  # the second: both are NaN
+    if one == other or (math.isnan(one) and math.isnan(other)):
         return True
     return abs(one - other) <= RELATIVE * max(abs(one), abs(other)) < float("inf")
 
