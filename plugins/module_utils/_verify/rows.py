@@ -12,8 +12,8 @@ on the order of rows, and counts equal rows as often as they are there.
 from __future__ import annotations
 
 import dataclasses
-import struct
 import math
+import struct
 import typing as t
 from concurrent.futures import Future
 
