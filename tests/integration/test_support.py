@@ -67,6 +67,16 @@ def test_server_starts_stops_and_leaves_nothing(any_installation: Installation) 
     server.stop()
 
 
+def test_halted_server_refuses_and_comes_back(any_installation: Installation) -> None:
+    with start(any_installation) as server:
+        assert isinstance(server, ThrowawayServer)
+        server.halt()
+        with pytest.raises(psycopg2.OperationalError):
+            server.connect("postgres")
+        server.start()
+        assert server.execute("postgres", "SELECT 1") == [(1,)]
+
+
 def test_every_connection_needs_its_password(any_installation: Installation) -> None:
     with start(any_installation) as server:
         server.create_role("visitor")
@@ -152,6 +162,17 @@ def test_stopped_workers_run_no_job(busy: Server) -> None:
     time.sleep(3)
     assert busy.execute("quiet", "SELECT count(*) FROM ran") == [(0,)]
     busy.drop_database("quiet")
+
+
+def test_fresh_target_on_a_server_whose_scheduler_runs(servers: Pool) -> None:
+    made = servers.fresh(Pair(Wanted("2.28.3", 15), Wanted("2.28.3", 15)), scheduler=True)
+    assert made.source is not made.target
+    launched = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type ~* 'scheduler'"
+    )
+    wait_for(lambda: bool(made.target.execute(made.target_db, launched) == [(1,)]), 30, "start of the scheduler")
+    assert made.source.execute(made.source_db, launched) == [(0,)]
+    made.drop()
 
 
 def test_given_servers_are_used_and_left_clean(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def run_playbook(
     play: str | Path | Sequence[Mapping[str, Any]],
     *arguments: str,
     variables: Mapping[str, Any] | None = None,
-    inventory: str | Path | Mapping[str, Any] = LOCALHOST,
+    inventory: str | Path | Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = TIMEOUT,
 ) -> PlaybookRun:
@@ -110,7 +110,7 @@ def run_playbook(
         if not isinstance(play, (str, Path)):
             play = _written(folder, "play.json", play)
         if not isinstance(inventory, (str, Path)):
-            inventory = _written(folder, "inventory.json", inventory)
+            inventory = _written(folder, "inventory.json", inventory or LOCALHOST)
         extra = _written(folder, "variables.json", variables or {})
         program = str(Path(sys.executable).with_name("ansible-playbook"))
         argv = [program, f"--inventory={inventory}", f"--extra-vars=@{extra}", *arguments, str(play)]
