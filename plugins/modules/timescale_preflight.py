@@ -38,6 +38,17 @@ options:
       - Number of connections that the other tasks will use, to compare with the free ones. Values below 1 count as 1.
     type: int
     default: 4
+  owner_map:
+    description:
+      - The owners of jobs that M(dbops.timescale.timescale_policy_sync) will rename, role on the source to role on the
+        target.
+    type: dict
+    default: {}
+  tablespace_map:
+    description:
+      - The tablespaces that M(dbops.timescale.timescale_post_data) will rename.
+    type: dict
+    default: {}
   on_problem:
     description:
       - What to do about problems. V(fail) makes the task fail with all of them.
@@ -158,9 +169,11 @@ def work(session: Session) -> dict[str, t.Any]:
     session.open_source()
     facts, wanted = session.wanted("preflight", read)
     target = session.target.facts
-    options = Options(max(1, session.params["jobs"]), session.source is not None)
+    params = session.params
+    maps = params["owner_map"] or {}, params["tablespace_map"] or {}
+    options = Options(max(1, params["jobs"]), session.source is not None, *maps)
     found = [
-        *client_problems(session.params, facts),
+        *client_problems(params, facts),
         *find_problems(wanted, facts, read(session.target), target, options),
     ]
     problems = [problem for problem in found if problem.severe]
@@ -173,7 +186,7 @@ def work(session: Session) -> dict[str, t.Any]:
         "source_version": _versions(facts),
         "target_version": _versions(target),
     }
-    fails = problems and session.params["on_problem"] == "fail"
+    fails = problems and params["on_problem"] == "fail"
     for problem in cautions if fails else found:
         session.module.warn(problem.line)
     if fails:
@@ -226,6 +239,8 @@ def main() -> t.NoReturn:
             "dump_file": {"type": "path"},
             "client_path": {"type": "path"},
             "jobs": {"type": "int", "default": 4},
+            "owner_map": {"type": "dict", "default": {}},
+            "tablespace_map": {"type": "dict", "default": {}},
             "on_problem": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
         },
         required_one_of=[("source", "source_file")],

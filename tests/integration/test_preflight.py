@@ -162,7 +162,7 @@ def test_an_owner_of_jobs_must_be_able_to_run_them(sample: Sample) -> None:
         told = run_module("timescale_preflight", {**sample.login("postgres", "postgres")})
     finally:
         _run(sample.target, "postgres", "ALTER ROLE sensor_admin LOGIN")
-    text = "It owns jobs on the source but may not log in, so TimescaleDB refuses its jobs."
+    text = "It will own jobs but may not log in, so TimescaleDB refuses them."
     assert _told(told["problems"]) == {("target", "role sensor_admin", text)}
 
 

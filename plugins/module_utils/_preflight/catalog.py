@@ -166,6 +166,7 @@ _HYPERTABLES = """
 (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
    'schema', h.schema_name, 'name', h.table_name,
    'chunks', (SELECT pg_catalog.count(*) FROM chunks AS k WHERE k.hypertable_id = h.id),
+   'jobs', (SELECT pg_catalog.count(*) FROM {jobs} AS j WHERE j.hypertable_id = h.id),
    'chunk_schema', s.associated_schema_name,
    'chunk_schema_create', pg_catalog.has_schema_privilege(n.oid, 'CREATE')
       OR n.oid IN (SELECT e.oid FROM ({extension_schemas}) AS e),
@@ -244,7 +245,7 @@ def _query(database: Database) -> str:
         "all_tablespaces": "(SELECT pg_catalog.json_agg(s.spcname) FROM pg_catalog.pg_tablespace AS s)",
     }
     if version is not None:
-        parts["hypertables"] = _HYPERTABLES
+        parts["hypertables"] = _HYPERTABLES.replace("{jobs}", job_table(version))
         parts["jobs"] = _JOBS.replace("{jobs}", job_table(version))
         parts["internals"] = _INTERNALS
         parts["code"] = _CODE.replace("{sql_body}", _sql_body(database.server_version))
@@ -262,12 +263,13 @@ def _filled(query: str, version: Timescale | None) -> str:
 
 
 def _job_owners(version: Timescale | None) -> str:
-    """The owners of users' jobs, as role oids: the column was a name before TimescaleDB 2.10.2."""
+    """The owners of users' own jobs, as role oids: the column was a name before TimescaleDB 2.10.2."""
     if version is None:
         return ""
     by_name = "(SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = j.owner)"
     oid = "j.owner::pg_catalog.oid" if version >= TS_OWNER_OID else by_name
-    return f"UNION SELECT {oid}, 'jobs' FROM {job_table(version)} AS j WHERE j.id >= 1000"
+    return f"""UNION SELECT {oid}, 'jobs' FROM {job_table(version)} AS j
+     WHERE j.id >= 1000 AND j.proc_schema NOT IN (SELECT e.nspname FROM ({{extension_schemas}}) AS e)"""
 
 
 def _sql_body(server_version: int) -> str:

@@ -94,17 +94,11 @@ def _objects(sides: Sides) -> t.Iterator[Problem]:
     told = _missing_schemas(sides)
     functions = {(*key_of(entry), entry["arguments"]) for entry in sides.target("functions")}
     for entry in sides.source("functions"):
-        if (*key_of(entry), entry["arguments"]) in functions or entry["schema"] in told:
+        # What reads an aggregate is made after the aggregate, by the move itself.
+        if (*key_of(entry), entry["arguments"]) in functions or entry["schema"] in told or entry["waits"]:
             continue
         subject = f"function {name_of(entry)}({entry['arguments']})"
-        if entry["waits"]:
-            text, remedy = (
-                "It reads a continuous aggregate and is missing.",
-                "Create it by hand once the aggregates are there.",
-            )
-            yield caution("target", subject, text, remedy)
-        else:
-            yield severe("target", subject, "It is missing.", _PRE_DATA)
+        yield severe("target", subject, "It is missing.", _PRE_DATA)
     types = {key_of(entry) for entry in sides.target("types")}
     for entry in sides.source("types"):
         if key_of(entry) not in types and entry["schema"] not in told:
@@ -157,29 +151,37 @@ def _named_roles(sides: Sides) -> t.Iterator[Problem]:
     roles: dict[str, Document] = sides.existing.get("roles") or {}
     uses: dict[str, set[str]] = {}
     for entry in sides.source("named_roles"):
-        uses.setdefault(entry["role"], set()).add(entry["use"])
-    for role, use in sorted(uses.items()):
-        told = f"role {role}"
-        found = roles.get(role)
-        if found is None:
-            text = f"It is missing; the source names it for {', '.join(sorted(use))}."
-            yield Problem("target", told, text, f'Run CREATE ROLE "{role}" there.', use != {"ownership"})
-            continue
-        if "jobs" in use and not found["login"]:
-            text = "It owns jobs on the source but may not log in, so TimescaleDB refuses its jobs."
-            yield severe("target", told, text, f'Run ALTER ROLE "{role}" LOGIN.')
-        if "jobs" in use and not found["mine"]:
-            text = f"It owns jobs on the source, and {sides.existing['server']['user']} is no member of it."
-            yield severe("target", told, text, f'Run GRANT "{role}" TO "{sides.existing["server"]["user"]}".')
+        role = sides.options.owner_map.get(entry["role"], entry["role"]) if entry["use"] == "jobs" else entry["role"]
+        uses.setdefault(role, set()).add(entry["use"])
+    for role in sorted(set(uses) - set(roles)):
+        text = f"It is missing; the source names it for {', '.join(sorted(uses[role]))}."
+        yield Problem("target", f"role {role}", text, f'Run CREATE ROLE "{role}" there.', uses[role] != {"ownership"})
+    runners = {role for role, use in uses.items() if "jobs" in use and role in roles}
+    yield from _runners(sides, runners, roles)
+
+
+def _runners(sides: Sides, runners: set[str], roles: dict[str, Document]) -> t.Iterator[Problem]:
+    """Owners of users' jobs, who are set as the role; and owners of relations with policies, whose jobs those are."""
+    user = sides.existing["server"]["user"]
+    for role in sorted(runners):
+        if not roles[role]["mine"]:
+            text = f"It owns jobs of the source, and {user} is no member of it."
+            yield severe("target", f"role {role}", text, f'Run GRANT "{role}" TO "{user}", or use owner_map.')
+    with_policies = {key_of(entry) for entry in sides.source("hypertables") if entry["jobs"]}
+    owners = {entry["owner"] for entry in sides.target("relations") if key_of(entry) in with_policies}
+    for role in sorted(runners | owners):
+        if not roles[role]["login"]:
+            text = "It will own jobs but may not log in, so TimescaleDB refuses them."
+            yield severe("target", f"role {role}", text, f'Run ALTER ROLE "{role}" LOGIN.')
 
 
 def _tablespaces(sides: Sides) -> t.Iterator[Problem]:
     there = set(sides.existing.get("all_tablespaces") or [])
     for name in sides.wanted.get("tablespaces") or []:
+        name = sides.options.tablespace_map.get(name, name)
         if name not in there:
-            yield severe(
-                "target", f"tablespace {name}", "It is missing, objects of the source lie in it.", "Create it there."
-            )
+            text = "It is missing, so what lies in it on the source will lie in the default one."
+            yield caution("target", f"tablespace {name}", text, "Create it, or use tablespace_map.")
 
 
 def _code(sides: Sides) -> t.Iterator[Problem]:

@@ -48,10 +48,14 @@ class Options:
 
     :param jobs: connections that will work side by side.
     :param live: the source is connected, so that privileges there matter.
+    :param owner_map: owners of jobs, role on the source to role on the target.
+    :param tablespace_map: tablespace on the source to tablespace on the target.
     """
 
     jobs: int
     live: bool
+    owner_map: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tablespace_map: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
