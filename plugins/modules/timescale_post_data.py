@@ -68,6 +68,7 @@ options:
       - policy
       - primary_key
       - publication
+      - publication_schema
       - publication_table
       - refresh
       - replica_identity

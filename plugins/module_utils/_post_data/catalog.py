@@ -118,10 +118,14 @@ FROM relation AS r
 JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = r.oid
 WHERE r.kind <> 'm'""",
     "policies": """
-SELECT p.oid::int8, p.polrelid::int8 AS relation, p.polname AS name, p.polcmd AS command, p.polpermissive AS permissive,
-       (SELECT json_agg(CASE WHEN o = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(o)) END
-                        ORDER BY pg_get_userbyid(o)) FROM unnest(p.polroles) AS o) AS roles,
-       pg_get_expr(p.polqual, p.polrelid) AS using, pg_get_expr(p.polwithcheck, p.polrelid) AS check,
+SELECT p.oid::int8, p.polrelid::int8 AS relation, p.polname AS name,
+       concat_ws(' ', CASE WHEN NOT p.polpermissive THEN 'AS RESTRICTIVE' END,
+         CASE p.polcmd WHEN 'r' THEN 'FOR SELECT' WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE'
+           WHEN 'd' THEN 'FOR DELETE' END,
+         CASE WHEN p.polroles <> ARRAY[0::oid] THEN 'TO ' || (SELECT string_agg(quote_ident(u.rolname), ', '
+           ORDER BY u.rolname) FROM pg_catalog.pg_roles AS u WHERE u.oid = ANY (p.polroles)) END,
+         'USING (' || pg_get_expr(p.polqual, p.polrelid) || ')',
+         'WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')') AS definition,
        obj_description(p.oid, 'pg_policy') AS comment
 FROM relation AS r
 JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid""",
@@ -163,6 +167,7 @@ SELECT x.oid::int8, p.pubname AS publication, x.prrelid::int8 AS relation,
 FROM pg_catalog.pg_publication_rel AS x
 JOIN pg_catalog.pg_publication AS p ON p.oid = x.prpubid
 JOIN relation AS r ON r.oid = x.prrelid""",
+    "publication_schemas": """{publication_schemas}""",
     "subscriptions": """
 SELECT s.oid::int8, s.subname AS name, array_to_json(s.subpublications) AS publications, s.subslotname AS slot,
        obj_description(s.oid, 'pg_subscription') AS comment
@@ -182,14 +187,25 @@ WHERE NOT EXISTS (SELECT FROM hidden_schema AS s WHERE s.oid = n.oid)""",
     "tablespaces": "SELECT s.spcname AS name FROM pg_catalog.pg_tablespace AS s",
 }
 
+_PUBLICATION_SCHEMAS = """
+SELECT x.oid::int8, p.pubname AS publication, n.nspname AS schema
+FROM pg_catalog.pg_publication_namespace AS x
+JOIN pg_catalog.pg_publication AS p ON p.oid = x.pnpubid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = x.pnnspid"""
+_NO_PUBLICATION_SCHEMAS = "SELECT NULL::int8 AS oid WHERE false"
+
 
 def read(database: Database) -> Document:
     """Read one side's document, in one statement.
 
     :returns: a list of rows for each part; oids belong to that side only.
     """
-    row_filter = "pg_get_expr(x.prqual, x.prrelid)" if database.server_version >= PG_PUBLICATION_FILTER else "NULL"
-    queries = {name: query.replace("{publication_filter}", row_filter) for name, query in _PARTS.items()}
+    since_15 = database.server_version >= PG_PUBLICATION_FILTER
+    choices = {
+        "{publication_filter}": "pg_get_expr(x.prqual, x.prrelid)" if since_15 else "NULL",
+        "{publication_schemas}": _PUBLICATION_SCHEMAS if since_15 else _NO_PUBLICATION_SCHEMAS,
+    }
+    queries = {name: _filled(query, choices) for name, query in _PARTS.items()}
     parts = ",\n".join(
         f"'{name}', (SELECT coalesce(json_agg(q), '[]') FROM ({queries[name]}) AS q)" for name in queries
     )
@@ -205,3 +221,9 @@ def _common(database: Database) -> str:
         aggregates=CONTINUOUS_AGGREGATES if version else _NO_AGGREGATES,
         extension_schemas=EXTENSION_SCHEMAS,
     )
+
+
+def _filled(query: str, choices: dict[str, str]) -> str:
+    for place, text in choices.items():
+        query = query.replace(place, text)
+    return query

@@ -35,6 +35,7 @@ CATALOGS = {
     "event_triggers": 3466,
     "publications": 6104,
     "publication_tables": 6106,
+    "publication_schemas": 6237,
     "subscriptions": 6100,
     "default_privileges": 826,
 }
@@ -47,7 +48,6 @@ CONSTRAINTS = {
     "n": "not_null",
 }
 _STATES = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS", "O": "ENABLE"}
-_COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 # Triggers that TimescaleDB made on hypertables up to 2.22, known by the function they call.
 _OWN_SCHEMAS = ("_timescaledb_internal", "_timescaledb_functions")
 OWN_FUNCTIONS = ("insert_blocker", "continuous_agg_invalidation_trigger")
@@ -186,7 +186,7 @@ class Inventory:
         referenced = self.names.get(row["referenced"])
         identity = Identity(CONSTRAINTS[row["type"]], schema, row["name"], table)
         reads = (referenced,) if referenced else ()
-        index = self._indexes_by_oid.get(row["index"]) if row["type"] in ("p", "u", "x") else None
+        index = self._indexes_by_oid.get(row["index"]) if row["type"] in ("p", "u") else None
         options = f" WITH ({index['options']})" if index and index["options"] else ""
         thing = Thing(identity, row["definition"] + options, relation, reads)
         self._add(thing, "constraints", row["oid"], row["comment"])
@@ -222,15 +222,8 @@ class Inventory:
 
     def _policies(self, row: dict[str, t.Any]) -> None:
         schema, table = relation = self.names[row["relation"]]
-        parts = [
-            "" if row["permissive"] else "AS RESTRICTIVE",
-            f"FOR {_COMMANDS[row['command']]}" if row["command"] in _COMMANDS else "",
-            "" if row["roles"] == ["PUBLIC"] else f"TO {', '.join(row['roles'] or ())}",
-            f"USING ({row['using']})" if row["using"] is not None else "",
-            f"WITH CHECK ({row['check']})" if row["check"] is not None else "",
-        ]
         reads = tuple(name for name in self._reads.get((CATALOGS["policies"], row["oid"]), ()) if name != relation)
-        thing = Thing(Identity("policy", schema, row["name"], table), " ".join(filter(None, parts)), relation, reads)
+        thing = Thing(Identity("policy", schema, row["name"], table), row["definition"], relation, reads)
         self._add(thing, "policies", row["oid"], row["comment"])
 
     def _statistics(self, row: dict[str, t.Any]) -> None:
@@ -266,6 +259,9 @@ class Inventory:
             text = f"columns {row['columns'] or 'all'}, rows {row['filter'] or 'all'}"
             identity = Identity("publication_table", schema, row["publication"], table)
             self._add(Thing(identity, text, relation), "publication_tables", row["oid"])
+        for row in document["publication_schemas"]:
+            identity = Identity("publication_schema", row["schema"], row["publication"])
+            self._add(Thing(identity, "all tables"), "publication_schemas", row["oid"])
         for row in document["subscriptions"]:
             text = f"publications {', '.join(row['publications'])}"
             thing = Thing(Identity("subscription", "", row["name"]), text)

@@ -80,8 +80,8 @@ class _Planner:
             self._settle(
                 item,
                 "unsupported",
-                f"The source's catalog does not show what the archive calls {item.entry.desc} {item.entry.tag}.",
-                "If dump_file is older than the source's present state, remove the file and run the task again.",
+                f"What the archive calls {item.entry.desc} {item.entry.tag} is not known exactly.",
+                "Give the source too, or a newer dump_file if the source has changed since.",
             )
             return
         self._compare(item, item.thing)

@@ -33,6 +33,10 @@ _TOKEN = re.compile(
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
+# The word that a statement's relation follows; ON for all others.
+_BEFORE_RELATION = {"RULE": "TO", "STATISTICS": "FROM", "VIEW": "VIEW"}
+
+
 class Token(t.NamedTuple):
     """A piece of a statement: word, quoted, string, number or sign; ``text`` as written, and where it stands."""
 
@@ -106,16 +110,12 @@ def relation(text: str) -> tuple[str, ...]:
     words = list(tokens(text))
     if not words or not words[0].is_word("CREATE", "REFRESH"):
         return ()
-    leads = ("VIEW",) if words[0].is_word("REFRESH") else ("TO",) if _is_rule(words) else ("ON",)
-    leads = ("FROM",) if len(words) > 1 and words[1].is_word("STATISTICS") else leads
+    what = next((word.text.upper() for word in words[1:4] if word.is_word(*_BEFORE_RELATION)), "")
+    before = _BEFORE_RELATION.get(what, "ON")
     for number, token in enumerate(words[:-1]):
-        if token.is_word(*leads):
+        if token.is_word(before):
             return _names(words, number + 1)
     return ()
-
-
-def _is_rule(words: t.Sequence[Token]) -> bool:
-    return any(word.is_word("RULE") for word in words[1:4])
 
 
 def _names(words: t.Sequence[Token], at: int) -> tuple[str, ...]:

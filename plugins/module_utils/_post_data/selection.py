@@ -30,6 +30,7 @@ KINDS = (
     "policy",
     "primary_key",
     "publication",
+    "publication_schema",
     "publication_table",
     "refresh",
     "replica_identity",
@@ -49,7 +50,7 @@ OPT_IN = {
     "event_trigger": "event_triggers",
     "publication": "publications",
     "publication_table": "publications",
-    "publication_tables_in_schema": "publications",
+    "publication_schema": "publications",
     "subscription": "subscriptions",
     "default_privileges": "default_privileges",
 }

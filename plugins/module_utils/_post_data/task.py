@@ -11,12 +11,13 @@ import os
 import typing as t
 
 from .._plan import Identity, Plan
-from .archive import read_archive
+from .archive import Archive, read_archive
 from .catalog import read
 from .dump import dumped
 from .objects import Inventory
 from .plan import make_plan
 from .selection import Options
+from .statements import document_of
 from .wanted import Item, wanted_items
 
 if t.TYPE_CHECKING:
@@ -34,21 +35,25 @@ def plan_of(session: Session, options: Options) -> Plan:
 
     :raises BadInput: the archive cannot be made or read.
     """
-    _facts, document = session.wanted("post_data", read)
-    source = Inventory(document)
-    items = wanted_items(_archive(session), source)
+    archive, source = _wanted(session)
+    items = wanted_items(archive, source)
     target = Inventory(read(session.target))
     plan = make_plan(items, source, target, session.target.facts, options)
     plan.warnings += _not_in_archive(items, source, session.params["dump_file"])
     return plan
 
 
-def _archive(session: Session) -> t.Any:
-    path = session.params["dump_file"]
-    if session.source is None or (path and os.path.exists(path)):
-        return read_archive(path)
+def _wanted(session: Session) -> tuple[Archive, Inventory]:
+    """The archive, and the source's catalog to read it with; without one, what the archive says itself."""
+    path, live = session.params["dump_file"], session.source
+    if live is None and not session.params["source_file"]:
+        archive = read_archive(path)
+        return archive, Inventory(document_of(archive))
+    source = Inventory(session.wanted("post_data", read)[1])
+    if live is None or (path and os.path.exists(path)):
+        return read_archive(path), source
     kept = "" if session.check_mode else path or ""
-    return dumped(session.source, kept, client_path=session.params["client_path"] or "")
+    return dumped(live, kept, sorted(source.chunks), client_path=session.params["client_path"] or ""), source
 
 
 def _not_in_archive(items: t.Sequence[Item], source: Inventory, path: str | None) -> list[str]:

@@ -19,6 +19,13 @@ __all__ = ["Item", "wanted_items"]
 
 # Entries that only repeat what ANALYZE makes.
 _NO_OBJECTS = ("STATISTICS DATA",)
+# The archive's words that are not ours.
+_KIND_OF_DESC = {
+    "DEFAULT ACL": "default_privileges",
+    "FK CONSTRAINT": "foreign_key",
+    "CHECK CONSTRAINT": "check",
+    "PUBLICATION TABLES IN SCHEMA": "publication_schema",
+}
 # What the words of an ALTER TABLE statement besides an object are about.
 _STATE_WORDS = ("ENABLE", "DISABLE")
 
@@ -72,7 +79,8 @@ def _identity(entry: Entry, source: Inventory, mains: t.Mapping[int, Identity]) 
         return _attached(entry, source, mains)
     if entry.desc == "COMMENT":
         return _commented(entry, mains)
-    return Identity(entry.desc.lower().replace(" ", "_"), entry.schema, entry.tag)
+    kind = _KIND_OF_DESC.get(entry.desc, entry.desc.lower().replace(" ", "_"))
+    return Identity(kind, entry.schema, entry.tag)
 
 
 def _attached(entry: Entry, source: Inventory, mains: t.Mapping[int, Identity]) -> Identity:
