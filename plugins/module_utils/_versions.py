@@ -90,6 +90,7 @@ TS_TRIGGER_STATE = Timescale(2, 27, 0)  # ENABLE / DISABLE TRIGGER on hypertable
 TS_INVALIDATIONS_BY_REFRESH = Timescale(2, 27, 0)  # process_hypertable_invalidations in a policy's config is gone
 TS_ANALYZE_VIEW = Timescale(2, 28, 0)  # ANALYZE of an aggregate does its materialization
 TS_COLUMNSTORE_STATUS = Timescale(2, 29, 0)  # a bit of hypertable.status says whether the columnstore is on
+TS_NO_DROPPED_CHUNKS = Timescale(2, 26, 0)  # dropped chunks leave nothing in the catalog
 TS_REFRESH_OPTIONS = Timescale(2, 28, 0)  # a refresh by hand works in batches unless told otherwise
 TS_COMPACTION = Timescale(2, 29, 0)
 TS_CHUNK_BY_RELID = Timescale(2, 29, 0)

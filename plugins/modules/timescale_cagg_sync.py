@@ -59,6 +59,16 @@ options:
       - Each call is a transaction of its own, newest first, so that an interrupted run goes on where it was.
       - By default a call covers a chunk of the materialization, and an aggregate takes at most about 100 calls.
     type: str
+  history:
+    description:
+      - What to do with buckets that the target cannot recompute, because the rows they were made of are gone there.
+      - V(preserve) copies them from the source's materialization after the refresh, a chunk in each transaction.
+      - V(ignore) leaves them behind. V(fail) changes nothing and lists them.
+      - With O(source_file) there is nothing to copy from, and a warning says so.
+      - In check mode the entries of RV(objects) tell how many rows and buckets would be copied.
+    type: str
+    choices: [preserve, ignore, fail]
+    default: preserve
   on_unsupported:
     description:
       - What to do when the target cannot take an aggregate, or what belongs to it.
@@ -137,7 +147,8 @@ objects:
   elements: dict
   contains:
     kind:
-      description: V(continuous aggregate), V(refresh), V(view), V(materialized view), V(function) or V(attribute).
+      description: >-
+        V(continuous aggregate), V(refresh), V(history), V(view), V(materialized view), V(function) or V(attribute).
       type: str
     schema:
       description: Schema of the object.
@@ -146,8 +157,15 @@ objects:
       description: Name of the object, of a function with its arguments.
       type: str
     outcome:
-      description: V(created), V(altered), V(present), V(drifted), V(unsupported), V(skipped) or V(failed).
+      description: V(created), V(altered), V(present), V(drifted), V(unsupported), V(pending), V(skipped) or
+        V(failed).
       type: str
+    rows:
+      description: Number of rows of history to copy.
+      type: int
+    buckets:
+      description: Number of buckets of history to copy.
+      type: int
     reason:
       description: Why.
       type: str
@@ -194,6 +212,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
     source_spec,
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.catalog import read
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history import find_history, refuse_history
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.plan import make_plan
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.target import look
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
@@ -210,6 +229,7 @@ def own_spec() -> ArgumentSpec:
             "refresh_start": {"type": "str"},
             "refresh_end": {"type": "str"},
             "refresh_batch": {"type": "str"},
+            "history": {"type": "str", "choices": ["preserve", "ignore", "fail"], "default": "preserve"},
             "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
             "on_drift": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
         }
@@ -224,7 +244,12 @@ def work(session: Session) -> dict[str, t.Any]:
         return session.carry_out(Plan())
     with session.only_run():
         existing = look(session.target, wanted, facts)
-        plan = make_plan(wanted, facts, existing, session.target.facts, session.params)
+        history = {}
+        if session.source is not None and session.params["history"] != "ignore":
+            history = find_history(session.source, session.target, wanted, existing)
+        if session.params["history"] == "fail":
+            refuse_history(history)
+        plan = make_plan(wanted, facts, existing, session.target.facts, session.params, history, session.source)
         options = session.params
         return session.carry_out(plan, on_unsupported=options["on_unsupported"], on_drift=options["on_drift"])
 

@@ -17,9 +17,9 @@ import typing as t
 from .._connection import Database
 from .._sql import identifier, literal, raw, statement
 from .._timescale import EXTENSION_SCHEMAS, functions_schema
-from .._versions import TS_BUCKET_FUNCTION, TS_FINALIZED, TS_WATERMARK_TABLE, Timescale
+from .._versions import TS_BUCKET_FUNCTION, TS_FINALIZED, TS_NO_DROPPED_CHUNKS, TS_WATERMARK_TABLE, Timescale
 
-__all__ = ["TIME_TYPES", "read", "read_surroundings"]
+__all__ = ["TIME_TYPES", "ask_all", "read", "read_surroundings"]
 
 # Types whose internal time is counted in microseconds since 1970, as extract(epoch) gives it, and the integers.
 TIME_TYPES = {
@@ -89,7 +89,10 @@ _INDEXES = """(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', i
   FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS ic ON ic.oid = x.indexrelid WHERE x.indrelid = a.mat_oid)"""
 
 _SLICES = """(SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(s.range_start, s.range_end))
-  FROM _timescaledb_catalog.dimension_slice AS s WHERE s.dimension_id = {dimension})"""
+  FROM _timescaledb_catalog.dimension_slice AS s WHERE s.dimension_id = {dimension}{live})"""
+# Before 2.26 a dropped chunk that aggregates were made of leaves its slice behind.
+_LIVE = """ AND EXISTS (SELECT FROM _timescaledb_catalog.chunk_constraint AS y
+  JOIN _timescaledb_catalog.chunk AS z ON z.id = y.chunk_id WHERE y.dimension_slice_id = s.id AND NOT z.dropped)"""
 
 # Everything that reads an aggregate, over any number of steps: rules of views, SQL bodies, uses of a row type.
 _DEPENDENTS = """
@@ -147,6 +150,8 @@ SELECT pg_catalog.json_build_object(
       'hypertable', (SELECT pg_catalog.json_build_array(h.schema_name, h.table_name)
         FROM _timescaledb_catalog.hypertable AS h WHERE h.id = a.raw_id AND a.parent_id IS NULL),
       'materialization', pg_catalog.json_build_array(a.mat_schema, a.mat_name),
+      'materialized', (SELECT pg_catalog.json_agg(k.attname ORDER BY k.attnum) FROM pg_catalog.pg_attribute AS k
+        WHERE k.attrelid = a.mat_oid AND k.attnum > 0 AND NOT k.attisdropped AND k.attgenerated = ''),
       'time_column', a.column_name, 'time_type', pg_catalog.format_type(a.column_type, NULL),
       'bucket_width', CASE WHEN a.width ~ '^[0-9]+$' THEN a.width::pg_catalog.int8
         ELSE (EXTRACT(epoch FROM a.width::pg_catalog.interval) * 1000000)::pg_catalog.int8 END,
@@ -216,6 +221,7 @@ def document_query(version: Timescale) -> str:
         "_timescaledb_catalog.continuous_aggs_bucket_function" if version >= TS_BUCKET_FUNCTION else nothing
     )
     finalized = "true" if version >= TS_FINALIZED else "false"
+    slices = _SLICES.replace("{live}", "" if version >= TS_NO_DROPPED_CHUNKS else _LIVE)
     column_acl = _ACL.replace("{acl}", "k.attacl")
     parts = {
         "extension_schemas": EXTENSION_SCHEMAS,
@@ -223,8 +229,8 @@ def document_query(version: Timescale) -> str:
         "dependents": _DEPENDENTS,
         "compression": _COMPRESSION,
         "indexes": _INDEXES,
-        "mat_slices": _SLICES.replace("{dimension}", "a.dimension_id"),
-        "raw_slices": _SLICES.replace("{dimension}", "d.id"),
+        "mat_slices": slices.replace("{dimension}", "a.dimension_id"),
+        "raw_slices": slices.replace("{dimension}", "d.id"),
         "watermark": watermark,
         "acl": _ACL.replace("{acl}", "a.relacl").replace("{owner}", "a.relowner"),
         "columns": _COLUMNS.replace("{acl}", column_acl.replace("{owner}", "a.relowner")).replace(
@@ -253,11 +259,17 @@ def _read_extents(database: Database, document: dict[str, t.Any]) -> None:
             asked.append((entry, _extent_query(tuple(table), entry["time_column"], entry["time_type"])))
     if not asked:
         return
-    found = database.document(
-        f"SELECT pg_catalog.json_build_array({', '.join(query for _entry, query in asked)})::pg_catalog.text"
-    )
+    found = ask_all(database, [query for _entry, query in asked])
     for (entry, _query), extent in zip(asked, found):
         entry["extent"] = extent if extent and extent[0] is not None else None
+
+
+def ask_all(database: Database, queries: t.Sequence[str]) -> list[t.Any]:
+    """Run scalar subqueries that give JSON, all in one statement (an array: a call takes at most 100 arguments)."""
+    if not queries:
+        return []
+    text = f"SELECT pg_catalog.array_to_json(ARRAY[{', '.join(queries)}]::pg_catalog.json[])::pg_catalog.text"
+    return list(database.document(text))
 
 
 def _extent_query(table: tuple[str, ...], column: str, time_type: str) -> str:

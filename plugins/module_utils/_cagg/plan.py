@@ -10,13 +10,15 @@ from __future__ import annotations
 import fnmatch
 import typing as t
 
-from .._connection import Facts
+from .._connection import Database, Facts
 from .._errors import BadInput
 from .._plan import Finding, Identity, Plan, Step
 from .._sql import identifier, literal, raw, statement
 from .._versions import TS_FIXED_SCHEDULES
 from .attributes import FRESH, attributes, name_of, refused_attributes, storage
-from .refresh import Window, call, length_of, stale, time_of, widest, window_of
+from .copying import copy_buckets
+from .history import Piece
+from .refresh import Window, call, length_of, never_refreshed, stale, time_of, time_text, widest, window_of
 from .target import Existing, Key, key_of
 
 __all__ = ["make_plan"]
@@ -32,14 +34,19 @@ def make_plan(
     existing: Existing,
     target_facts: Facts,
     options: t.Mapping[str, t.Any],
+    history: t.Mapping[Key, t.Sequence[Piece]] | None = None,
+    source: Database | None = None,
 ) -> Plan:
     """Compare and decide.
 
     :param wanted: the source's document.
     :param existing: the target, with both sides' definitions printed by it.
-    :param options: the module's options: include, exclude, refresh and its bounds.
+    :param options: the module's options: include, exclude, refresh and its bounds, history.
+    :param history: what the target cannot recompute.
+    :param source: the session that history is copied from; it is not used here.
     """
     planner = _Planner(wanted, wanted_facts, existing, target_facts, options)
+    planner.history, planner.source = history or {}, source
     for entry in _parents_first(planner.selected):
         planner.aggregate(entry)
     for entry in planner.dependents():
@@ -81,6 +88,9 @@ class _Planner:
         self.available: set[Key] = set(self.there)
         self.windows: dict[Key, Window] = {}
         self.parts: dict[Key, list[tuple[int, int]]] = {}
+        self.history: t.Mapping[Key, t.Sequence[Piece]] = {}
+        self.source: Database | None = None
+        self.copies: dict[Key, list[str]] = {}
 
     def _matches(self, entry: t.Mapping[str, t.Any]) -> bool:
         name = f"{entry['schema']}.{entry['name']}"
@@ -109,6 +119,8 @@ class _Planner:
         self._report_refused_attributes(identity, entry)
         if self.options.get("refresh", "full") != "none":
             self._refresh(identity, entry, found)
+        if self.options.get("history", "preserve") != "ignore":
+            self._history(identity, entry)
 
     def _refusal(self, entry: t.Mapping[str, t.Any]) -> tuple[str, str, str] | None:
         """Why an aggregate cannot be created: outcome, reason, remedy."""
@@ -275,7 +287,9 @@ class _Planner:
         )
 
     def _parent_work(self, entry: t.Mapping[str, t.Any]) -> tuple[str, ...]:
-        return (Identity("refresh", *entry["parent"]).label,) if entry["parent"] else ()
+        if not entry["parent"]:
+            return ()
+        return (Identity("refresh", *entry["parent"]).label, *self.copies.get((*entry["parent"], ""), ()))
 
     def _from_parent(self, entry: t.Mapping[str, t.Any]) -> list[tuple[int, int]]:
         """What the parent's refresh in this run may change, which no log tells yet."""
@@ -305,6 +319,83 @@ class _Planner:
                 "refresh: window has neither refresh_start nor refresh_end.", hint="Give one of them, or both."
             )
         return bound("refresh_start"), bound("refresh_end")
+
+    # -- history ---------------------------------------------------------------------------------------------------
+
+    def _history(self, identity: Identity, entry: t.Mapping[str, t.Any]) -> None:
+        """Copy what cannot be recomputed, after the refresh: the other order would lose the copy to the next refresh."""
+        history = Identity("history", identity.schema, identity.name)
+        if not entry["finalized"] and not never_refreshed(entry):
+            reason = "The source stores partials, which no query can copy. Buckets without raw rows would be lost."
+            hint = "CALL cagg_migrate on the source first (TimescaleDB 2.8 and later), or set history: ignore."
+            self.plan.findings.append(Finding(history, "unsupported", reason, hint))
+        for piece in self.history.get(key_of(entry), ()):
+            if piece.unseen and not entry["materialized_only"]:
+                reason = (
+                    "Old buckets lie behind what the target can materialize: real-time queries do not show them yet."
+                )
+                hint = "They are visible after the first refresh that finds a raw row behind them."
+                self.plan.findings.append(Finding(history, "pending", reason, hint))
+        rewritten = list(self.parts.get(key_of(entry), ()))
+        pieces = [
+            piece
+            for piece in self.history.get(key_of(entry), ())
+            if not piece.same or any(low < piece.high and high > piece.low for low, high in rewritten)
+        ]
+        if pieces and self.source is not None:
+            refreshed = self._refresh_before(identity, entry, pieces)
+            for piece in pieces:
+                self._copy(identity, entry, piece, refreshed, copy_buckets(self.source, entry, piece.low, piece.high))
+
+    def _refresh_before(self, identity: Identity, entry: t.Mapping[str, t.Any], pieces: t.Sequence[Piece]) -> str:
+        """The key of the refresh that covers these pieces; where none is asked for, of one for them alone.
+
+        What has never been refreshed with bounds of its own is deleted by the first refresh that comes across it.
+        """
+        refresh = Identity("refresh", identity.schema, identity.name)
+        if self.options.get("refresh", "full") == "full":
+            return refresh.label
+        step = Step(
+            refresh,
+            "refresh",
+            tuple(call(entry, piece.low, piece.high + widest(entry), self.facts) for piece in pieces),
+            reason="Buckets are copied there.",
+            key=f"{refresh.label} before history",
+            depends_on=(identity.label, refresh.label, *self._parent_work(entry)),
+            atomic=False,
+            shared=(self._root(entry),),
+        )
+        self.plan.steps.append(step)
+        return step.key
+
+    def _copy(
+        self,
+        identity: Identity,
+        entry: t.Mapping[str, t.Any],
+        piece: Piece,
+        refreshed: str,
+        work: t.Callable[[Database], None],
+    ) -> None:
+        key, kind = key_of(entry), entry["time_type"]
+        low, high = time_text(piece.low, kind).split("::")[0], time_text(piece.high, kind).split("::")[0]
+        label = f"{identity.schema}.{identity.name}"
+        told = (
+            f"-- {piece.rows} rows of {piece.buckets} buckets of {label} from {low} to {high}: copied from the source"
+        )
+        step = Step(
+            Identity("history", identity.schema, f"{low} to {high}", table=identity.name),
+            "refresh",
+            (told,),
+            reason="The target has no rows to recompute these buckets from.",
+            depends_on=(identity.label, refreshed, *self._parent_work(entry)),
+            weight=piece.rows,
+            shared=(self._root(entry),),
+            details={"rows": piece.rows, "buckets": piece.buckets},
+            work=work,
+        )
+        self.plan.steps.append(step)
+        self.copies.setdefault(key, []).append(step.key)
+        self.parts.setdefault(key, []).append((piece.low, piece.high))
 
     # -- what stands on aggregates ---------------------------------------------------------------------------------
 

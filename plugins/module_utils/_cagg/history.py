@@ -1,0 +1,266 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Buckets that the target cannot recompute, because the rows they were made of are gone there.
+
+An aggregate's input is its hypertable, or its parent's materialization, which holds history of its own. Where the input
+has no chunks, or no rows before its first and behind its last, the source's buckets are the only copy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connection import Database
+from .._errors import BadInput
+from .._sql import identifier, raw, statement
+from .catalog import ask_all
+from .refresh import never_refreshed, time_text, widest
+from .target import Existing, Key, key_of
+
+__all__ = ["Piece", "find_history", "refuse_history"]
+
+Span = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """Buckets of one chunk of the source's materialization: copied in one transaction.
+
+    :param low: begin of the first bucket; ``high`` lies behind the begin of the last one.
+    :param same: the target's rows there are the source's, to the letter.
+    :param unseen: the last bucket lies behind what the target can materialize.
+    """
+
+    low: int
+    high: int
+    rows: int
+    buckets: int
+    same: bool
+    unseen: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    """Where an aggregate's input has rows on the target.
+
+    :param covered: ranges, in order; the end is outside.
+    :param begin: where the first chunk begins; rows in front of it have been dropped, if there were any.
+    :param cut: the target lacks first rows that the source has.
+    """
+
+    covered: tuple[Span, ...]
+    begin: int | None
+    cut: bool
+
+
+def find_history(
+    source: Database, target: Database, wanted: t.Mapping[str, t.Any], existing: Existing
+) -> dict[Key, list[Piece]]:
+    """Find what has to come from the source's materializations: up to three statements, none without such gaps.
+
+    :returns: per aggregate its pieces in order of time; aggregates without any are left out.
+    """
+    entries = {key_of(entry): entry for entry in wanted["aggregates"]}
+    inputs: dict[Key, _Input] = {}
+    gaps: list[tuple[Key, int | None, int | None]] = []
+    for key, entry in entries.items():
+        if entry["extent"] and entry["finalized"] and not never_refreshed(entry):
+            found = _input(entry, entries, wanted, existing, inputs)
+            gaps += [(key, low, high) for low, high in _gaps(entry, found)]
+    if not gaps:
+        return {}
+    spans = _cut_by_chunks(entries, gaps, _first_buckets(source, entries, gaps))
+    ours = _measure(source, [(entries[key], low, high) for key, low, high in spans])
+    there = {key_of(entry): entry for entry in existing.document["aggregates"]}
+    known = [(key, low, high) for key, low, high in spans if key in there]
+    answers = _measure(target, [(_as_on_target(entries[key], there[key]), low, high) for key, low, high in known])
+    theirs = dict(zip(known, answers))
+    pieces: dict[Key, list[Piece]] = {}
+    for span, (rows, buckets, checksum, last) in zip(spans, ours):
+        if not rows:
+            continue
+        key, low, high = span
+        same = span in theirs and theirs[span][:3] == [rows, buckets, checksum]
+        covered = inputs[key].covered
+        unseen = not covered or last >= covered[-1][1]
+        if unseen and key in there and not never_refreshed(there[key]):
+            unseen = last >= there[key]["watermark"]
+        pieces.setdefault(key, []).append(Piece(low, high, rows, buckets, same, unseen))
+    return pieces
+
+
+def refuse_history(history: t.Mapping[Key, t.Sequence[Piece]]) -> None:
+    """Stop before anything is changed when buckets would have to be copied.
+
+    :raises BadInput: there are such buckets.
+    """
+    lost = {key: [piece for piece in pieces if not piece.same] for key, pieces in history.items()}
+    told = [
+        f"- {key[0]}.{key[1]}: {sum(p.buckets for p in pieces)} buckets, {sum(p.rows for p in pieces)} rows"
+        for key, pieces in lost.items()
+        if pieces
+    ]
+    if told:
+        raise BadInput(
+            "Nothing was changed. These buckets cannot be recomputed on the target:\n" + "\n".join(told),
+            hint="Copy the rows they were made of, or set history: preserve to copy the buckets.",
+        )
+
+
+def _input(
+    entry: t.Mapping[str, t.Any],
+    entries: t.Mapping[Key, t.Mapping[str, t.Any]],
+    wanted: t.Mapping[str, t.Any],
+    existing: Existing,
+    known: dict[Key, _Input],
+) -> _Input:
+    key = key_of(entry)
+    if key not in known:
+        parent = entries.get((*entry["parent"], "")) if entry["parent"] else None
+        if parent is not None:
+            known[key] = _input_from_parent(parent, _input(parent, entries, wanted, existing, known))
+        else:
+            known[key] = _input_from_rows(tuple(entry["hypertable"] or entry["parent"] or ()), wanted, existing)
+    return known[key]
+
+
+def _input_from_rows(name: tuple[str, ...], wanted: t.Mapping[str, t.Any], existing: Existing) -> _Input:
+    ours = next((h for h in wanted["hypertables"] if (h["schema"], h["name"]) == name), None)
+    theirs = next((h for h in existing.document["hypertables"] if (h["schema"], h["name"]) == name), None)
+    if theirs is None or not theirs["extent"]:
+        return _Input((), None, True)
+    first, last = theirs["extent"]
+    covered = _merged([(max(low, first), min(high, last + 1)) for low, high in theirs["slices"]])
+    cut = ours is not None and bool(ours["extent"]) and ours["extent"][0] < first
+    return _Input(covered, min(low for low, _high in theirs["slices"]), cut)
+
+
+def _input_from_parent(parent: t.Mapping[str, t.Any], below: _Input) -> _Input:
+    """The parent's materialization will hold what it can recompute and what it gets from the source."""
+    if not parent["extent"] or not parent["finalized"]:
+        return below
+    first, last = parent["extent"]
+    own = [(max(low, first), min(high, last + widest(parent))) for low, high in parent["slices"]]
+    begins = [low for low, _high in parent["slices"]] + ([below.begin] if below.begin is not None else [])
+    early = not below.covered or first <= below.covered[0][0]
+    return _Input(_merged([*own, *below.covered]), min(begins), below.cut and not early)
+
+
+def _merged(spans: t.Iterable[Span]) -> tuple[Span, ...]:
+    merged: list[Span] = []
+    for low, high in sorted(span for span in spans if span[0] < span[1]):
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def _gaps(entry: t.Mapping[str, t.Any], found: _Input) -> list[tuple[int | None, int | None]]:
+    """Ranges without input in which the source may have buckets; None stands for no bound.
+
+    An ordinary first bucket begins before the first row. It is left to the refresh unless rows in front were dropped.
+    """
+    first, last = entry["extent"]
+    if not found.covered:
+        return [(None, None)]
+    gaps: list[tuple[int | None, int | None]] = []
+    begin = found.covered[0][0]
+    whole = found.cut or first + widest(entry) <= begin or (found.begin is not None and first < found.begin)
+    if first < begin and whole:
+        gaps.append((None, begin))
+    for (_low, end), (start, _high) in zip(found.covered, found.covered[1:]):
+        if first < start and last + widest(entry) > end:
+            gaps.append((end, start))
+    if last >= found.covered[-1][1]:
+        gaps.append((found.covered[-1][1], None))
+    return gaps
+
+
+def _first_buckets(
+    source: Database,
+    entries: t.Mapping[Key, t.Mapping[str, t.Any]],
+    gaps: t.Sequence[tuple[Key, int | None, int | None]],
+) -> list[int]:
+    """Where the bucket that reaches into each gap begins: it comes from the source whole."""
+    asked: list[str] = []
+    for key, low, _high in gaps:
+        entry = entries[key]
+        asked.append(
+            "NULL"
+            if low is None
+            else statement(
+                "(SELECT pg_catalog.to_json({internal}) FROM {table} WHERE {column} < {low})",
+                internal=raw(_internal(entry, "pg_catalog.max")),
+                table=identifier(*entry["materialization"]),
+                column=identifier(entry["time_column"]),
+                low=raw(time_text(low, entry["time_type"])),
+            )
+        )
+    found = ask_all(source, asked)
+    begins = []
+    for (key, low, _high), begin in zip(gaps, found):
+        entry = entries[key]
+        if low is None:
+            begins.append(int(entry["extent"][0]))
+        elif begin is None or begin + widest(entry) <= low:
+            begins.append(low)
+        else:
+            begins.append(int(begin))
+    return begins
+
+
+def _internal(entry: t.Mapping[str, t.Any], function: str) -> str:
+    column = statement("{}", identifier(entry["time_column"]))
+    if entry["time_type"] in ("bigint", "integer", "smallint"):
+        return f"{function}({column})::pg_catalog.int8"
+    return f"(EXTRACT(epoch FROM {function}({column})) * 1000000)::pg_catalog.int8"
+
+
+def _cut_by_chunks(
+    entries: t.Mapping[Key, t.Mapping[str, t.Any]],
+    gaps: t.Sequence[tuple[Key, int | None, int | None]],
+    begins: t.Sequence[int],
+) -> list[tuple[Key, int, int]]:
+    """One span per gap and chunk of the source's materialization, without overlaps."""
+    spans: list[tuple[Key, int, int]] = []
+    done: dict[Key, int] = {}
+    for (key, _low, high), begin in zip(gaps, begins):
+        end = entries[key]["extent"][1] + 1 if high is None else high
+        begin = max(begin, done.get(key, begin))
+        done[key] = end
+        for low_chunk, high_chunk in sorted(entries[key]["slices"]):
+            low, top = max(begin, low_chunk), min(end, high_chunk)
+            if low < top:
+                spans.append((key, low, top))
+    return spans
+
+
+def _as_on_target(entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {**entry, "materialization": found["materialization"]}
+
+
+def _measure(database: Database, spans: t.Sequence[tuple[t.Mapping[str, t.Any], int, int]]) -> list[list[t.Any]]:
+    """For each span rows, buckets, a checksum over all columns, and the last bucket, in one statement."""
+    if not spans:
+        return []
+    asked = [
+        statement(
+            "(SELECT pg_catalog.json_build_array(pg_catalog.count(*), pg_catalog.count(DISTINCT {column}),"
+            " pg_catalog.sum(('x' || pg_catalog.substr(pg_catalog.md5(ROW({columns})::pg_catalog.text), 1, 12))"
+            "::pg_catalog.bit(48)::pg_catalog.int8)::pg_catalog.text, {last})"
+            " FROM {table} WHERE {column} >= {low} AND {column} < {high})",
+            column=identifier(entry["time_column"]),
+            columns=raw(", ".join(statement("{}", identifier(name)) for name in entry["materialized"])),
+            last=raw(_internal(entry, "pg_catalog.max")),
+            table=identifier(*entry["materialization"]),
+            low=raw(time_text(low, entry["time_type"])),
+            high=raw(time_text(high, entry["time_type"])),
+        )
+        for entry, low, high in spans
+    ]
+    return ask_all(database, asked)
