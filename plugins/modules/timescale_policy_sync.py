@@ -160,7 +160,8 @@ objects:
       type: str
       sample: fill_measurements
     outcome:
-      description: One of C(created), C(altered), C(present), C(drifted), C(unsupported), C(skipped), C(failed), C(pending).
+      description: >-
+        One of C(created), C(altered), C(present), C(drifted), C(unsupported), C(skipped), C(failed), C(pending).
       type: str
       sample: created
     reason:

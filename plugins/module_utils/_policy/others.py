@@ -24,8 +24,11 @@ __all__ = ["columnstore", "owners", "system_jobs"]
 
 def columnstore(context: Context) -> None:
     """Columnstore settings of hypertables; those of aggregates belong to timescale_cagg_sync."""
+    owners = context.options.owner
     for relation, entry in context.ground.wanted.items():
-        if entry["columnstore"] and not relation.aggregate and context.options.names(str(relation)):
+        if not entry["columnstore"] or relation.aggregate or (owners and entry["owner"] not in owners):
+            continue
+        if context.options.names(str(relation)):
             _settings(context, relation, entry["columnstore"])
 
 

@@ -1,0 +1,416 @@
+# Copyright (c) 2026, the dbops.timescale authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""timescale_policy_sync on real servers: every job as it was, and none that runs too early."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import catalog
+from tests.support.playbook import run_module
+from tests.support.pool import PAIRS, Pair, Pool, Sample
+
+MODULE = "timescale_policy_sync"
+KINDS = ("jobs", "columnstore settings")
+Result = dict[str, Any]
+
+# What the sample lacks, for sources that know it.
+MORE = """
+SELECT public.add_continuous_aggregate_policy('public.avg_fill_levels', '300 days'::interval, '40 days'::interval,
+    '1 day', buckets_per_batch => 7, max_batches_per_execution => 3, refresh_newest_first => false);
+SELECT public.add_retention_policy('public.channel_readings', drop_created_before => interval '3 years');
+SELECT public.alter_job(job_id, job_name => 'Nightly work', config => '{"n": 1.50, "deep": {"list": [1, null]}}')
+    FROM timescaledb_information.jobs WHERE proc_name = 'nightly';
+SELECT _timescaledb_functions.alter_job_set_hypertable_id(job_id, 'public.counters'::regclass)
+    FROM timescaledb_information.jobs WHERE proc_name = 'nightly';
+SELECT public.alter_job(job_id, fixed_schedule => false, initial_start => '2026-05-01 00:00+00',
+    timezone => 'Asia/Tokyo') FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression' AND hypertable_name = 'counters';
+"""
+
+
+def run(sample: Sample, *, check: bool = False, diff: bool = False, user: str | None = None, **options: Any) -> Result:
+    """Run the module; a failure that was not asked for ends the test."""
+    may_fail = bool(options.pop("may_fail", False))
+    result = run_module(MODULE, {**sample.login(user), **options}, check=check, diff=diff)
+    assert may_fail or not result.get("failed"), result.get("msg")
+    assert "traceback" not in str(result).lower(), result
+    return result
+
+
+def outcomes(result: Result, outcome: str) -> list[str]:
+    return sorted(f"{o['kind']} {o['schema']}.{o['name']}" for o in result["objects"] if o["outcome"] == outcome)
+
+
+def on_source(sample: Sample, text: str) -> Any:
+    return sample.source.execute(sample.source_db, text)
+
+
+def on_target(sample: Sample, text: str, user: str | None = None) -> Any:
+    return sample.target.execute(sample.target_db, text, user=user)
+
+
+def differences(sample: Sample, *, paused: bool = False, kinds: tuple[str, ...] = KINDS) -> list[str]:
+    """How jobs and columnstore settings differ, read without the collection's code."""
+    source, target = sample.source.connect(sample.source_db), sample.target.connect(sample.target_db)
+    try:
+        return catalog.compare(source, target, kinds=kinds, jobs_paused=paused)
+    finally:
+        source.close()
+        target.close()
+
+
+def make_aggregates(sample: Sample) -> None:
+    """What the earlier stages bring: the aggregates, empty, and the index of the reorder policy."""
+    reader = sample.source.connect(sample.source_db)
+    writer = sample.target.connect(sample.target_db, sample.user)
+    with reader.cursor() as out, writer.cursor() as into:
+        out.execute("SET search_path TO ''")
+        out.execute(
+            "SELECT format('%I.%I', view_schema, view_name), rtrim(view_definition, '; '), compression_enabled"
+            " FROM timescaledb_information.continuous_aggregates"
+            " ORDER BY substring(materialization_hypertable_name from '\\d+')::int"
+        )
+        for name, query, columnstore in out.fetchall():
+            into.execute(
+                f"CREATE MATERIALIZED VIEW {name} WITH (timescaledb.continuous, timescaledb.materialized_only = true)"
+                f" AS {query} WITH NO DATA"
+            )
+            if columnstore:
+                into.execute(
+                    f"ALTER MATERIALIZED VIEW {name} SET (timescaledb.compress,"
+                    " timescaledb.compress_segmentby = 'sensor_id', timescaledb.compress_orderby = 'bucket')"
+                )
+        into.execute("CREATE INDEX channel_readings_by_channel ON public.channel_readings (channel)")
+    reader.close()
+    writer.close()
+
+
+def refresh(sample: Sample) -> None:
+    """Materialize every aggregate of the target, parents first."""
+    for (name,) in on_target(
+        sample,
+        "SELECT format('%I.%I', user_view_schema, user_view_name) FROM _timescaledb_catalog.continuous_agg"
+        " ORDER BY mat_hypertable_id",
+    ):
+        on_target(sample, f"CALL public.refresh_continuous_aggregate('{name}', NULL, NULL)")
+
+
+def jobs_of(sample: Sample) -> list[tuple[Any, ...]]:
+    """Ids of the target's jobs with all their attributes."""
+    rows: list[tuple[Any, ...]] = on_target(
+        sample, "SELECT id, to_jsonb(j) FROM _timescaledb_catalog.bgw_job AS j WHERE id >= 1000 ORDER BY id"
+    )
+    return rows
+
+
+@pytest.fixture
+def ready(sample: Sample) -> Sample:
+    """A target that has what policies stand on."""
+    make_aggregates(sample)
+    return sample
+
+
+@pytest.fixture
+def newest(servers: Pool) -> Iterator[Sample]:
+    """The pair of equals, ready."""
+    made = servers.fresh(PAIRS[1] if len(PAIRS) > 1 else PAIRS[0])
+    make_aggregates(made)
+    yield made
+    made.drop()
+
+
+# -- four beats ------------------------------------------------------------------------------------------------------
+
+
+def test_four_beats(ready: Sample) -> None:
+    known = on_source(ready, "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")[0][0]
+    if known.startswith("2.28"):
+        on_source(ready, MORE)
+    before = run(ready, check=True, diff=True)
+    assert before["changed"] is True
+    assert jobs_of(ready) == []
+    assert "schedule_interval" in before["diff"]["after"]
+    first = run(ready)
+    assert first["changed"] is True
+    assert first["queries"] == before["queries"]
+    assert differences(ready) == []
+    again = run(ready, check=True, diff=True)
+    assert (again["changed"], again["queries"]) == (False, [])
+    assert again["diff"] == {"before": "", "after": ""}
+    second = run(ready)
+    assert (second["changed"], second["queries"]) == (False, [])
+    assert set(second["summary"]) <= {"present", "skipped"}
+
+
+def test_paused_then_activated(ready: Sample) -> None:
+    run(ready, scheduled="paused")
+    assert differences(ready, paused=True) == []
+    told = [o["reason"] for o in run(ready, scheduled="paused")["objects"] if "activate" in o["reason"]]
+    assert (
+        len(told)
+        == on_source(ready, "SELECT count(*) FROM timescaledb_information.jobs WHERE scheduled AND job_id > 999")[0][0]
+    )
+    foreseen = run(ready, activate=True, check=True)
+    done = run(ready, activate=True)
+    assert done["queries"] == foreseen["queries"]
+    assert differences(ready) == []
+    assert run(ready, activate=True)["changed"] is False
+    assert run(ready, scheduled="paused")["changed"] is False, "an active job must not be paused by a later run"
+    late = on_target(
+        ready,
+        "SELECT j.id FROM _timescaledb_catalog.bgw_job AS j"
+        " JOIN _timescaledb_internal.bgw_job_stat AS s ON s.job_id = j.id WHERE j.scheduled AND j.fixed_schedule AND s.next_start < now()",
+    )
+    assert late == [], "a job whose first start has passed waits for its next slot"
+
+
+def test_activation_is_foreseen_before_anything_is_there(sample: Sample) -> None:
+    foreseen = run(sample, check=True, activate=True)
+    make_aggregates(sample)
+    run(sample, scheduled="paused")
+    assert sorted(run(sample, activate=True)["queries"]) == sorted(foreseen["queries"])
+
+
+def test_check_mode_counts_on_the_earlier_stages(sample: Sample) -> None:
+    foreseen = run(sample, check=True)
+    planned = [o["name"] for o in foreseen["objects"] if o.get("planned")]
+    assert "avg_fill_levels" in planned
+    assert "fill_measurements" not in planned
+    refused = run(sample, may_fail=True)
+    assert refused["failed"] is True
+    assert "public.avg_fill_levels is not on the target" in refused["msg"]
+    assert "index channel_readings_by_channel" in refused["msg"]
+    assert jobs_of(sample) == []
+    make_aggregates(sample)
+    assert run(sample)["queries"] == foreseen["queries"]
+
+
+# -- drift -----------------------------------------------------------------------------------------------------------
+
+REFRESH = "hypertable_name = 'avg_fill_levels' AND proc_name LIKE 'policy_refresh%'"
+COLUMNSTORE = "hypertable_name = 'fill_measurements' AND proc_name = 'policy_compression'"
+USER = "proc_name = 'rebuild_summary' AND config @> '{\"limit\": 10}'"
+DRIFTS = {
+    "schedule_interval": (REFRESH, "schedule_interval => '45 minutes'"),
+    "max_runtime": (REFRESH, "max_runtime => '9 minutes'"),
+    "max_retries": (COLUMNSTORE, "max_retries => 99"),
+    "retry_period": (COLUMNSTORE, "retry_period => '9 minutes'"),
+    "fixed_schedule": (REFRESH, "fixed_schedule => false"),
+    "initial_start": (REFRESH, "initial_start => '2026-06-01 00:00+00'"),
+    "timezone": (REFRESH, "timezone => 'Asia/Tokyo'"),
+    "timezone lost": (USER, "max_runtime => '0'"),
+    "job_name": (COLUMNSTORE, "job_name => 'Mine'"),
+    "check_config": (USER, "check_config => 0::oid::regproc"),
+    "policy's window": (REFRESH, 'config => config || \'{"start_offset": "40 days"}\''),
+    "policy's key changed": (COLUMNSTORE, "config => config || '{\"maxchunks_to_compress\": 9}'"),
+    "policy's key added": (COLUMNSTORE, "config => config || '{\"recompress\": false}'"),
+    "policy's key removed": (COLUMNSTORE, "config => config - 'verbose_log'"),
+    "user's config": (USER, "config => '{\"limit\": 11}'"),
+}
+
+
+def test_each_drift_is_put_right_in_place(ready: Sample) -> None:
+    run(ready)
+    assert differences(ready) == []
+    before = jobs_of(ready)
+    for name, (where, change) in DRIFTS.items():
+        altered = on_target(
+            ready, f"SELECT public.alter_job(job_id, {change}) FROM timescaledb_information.jobs WHERE {where}"
+        )
+        assert len(altered) == 1, name
+        foreseen = run(ready, check=True, diff=True)
+        assert (len(foreseen["queries"]), foreseen["summary"].get("altered")) == (1, 1), name
+        assert foreseen["diff"]["before"] != foreseen["diff"]["after"], name
+        assert run(ready)["queries"] == foreseen["queries"], name
+        assert jobs_of(ready) == before, name
+        assert run(ready)["changed"] is False, name
+
+
+def test_an_attachment_is_put_right_by_its_own_function(newest: Sample) -> None:
+    on_source(newest, MORE)
+    run(newest)
+    before = jobs_of(newest)
+    move = "SELECT _timescaledb_functions.alter_job_set_hypertable_id(job_id, 'public.pump_cycles'::regclass)"
+    on_target(newest, f"{move} FROM timescaledb_information.jobs WHERE proc_name = 'nightly'")
+    assert len(run(newest)["queries"]) == 1
+    assert jobs_of(newest) == before
+
+
+def test_columnstore_settings_are_put_right(ready: Sample) -> None:
+    run(ready, kinds=["columnstore"])
+    on_target(
+        ready, "ALTER TABLE public.fill_measurements SET (timescaledb.compress, timescaledb.compress_segmentby = '')"
+    )
+    result = run(ready, kinds=["columnstore"])
+    assert outcomes(result, "altered") == ["columnstore_settings public.fill_measurements"]
+    assert differences(ready, kinds=("columnstore settings",)) == []
+
+
+def test_equal_user_jobs_are_a_multiset(newest: Sample) -> None:
+    run(newest)
+    twins = "FROM timescaledb_information.jobs WHERE proc_name = 'rebuild_summary' AND config = '{\"limit\": 5}'"
+    (kept,), (gone,) = on_target(newest, f"SELECT job_id {twins} ORDER BY 1")
+    on_target(newest, f"SELECT public.delete_job({gone})")
+    assert outcomes(run(newest), "created") == ["job reports.rebuild_summary"]
+    assert differences(newest) == []
+    on_target(newest, f"SELECT public.alter_job(job_id, max_retries => 4) {twins}")
+    result = run(newest)
+    assert outcomes(result, "altered") == ["job reports.rebuild_summary"] * 2
+    assert differences(newest) == []
+    assert kept in [job[0] for job in jobs_of(newest)]
+
+
+# -- what a job stands on --------------------------------------------------------------------------------------------
+
+
+def test_each_missing_thing_is_one_line(newest: Sample) -> None:
+    on_target(newest, "DROP FUNCTION reports.check_rebuild(jsonb)")
+    on_target(newest, "DROP FUNCTION public.nightly(integer, jsonb)")
+    on_target(newest, "ALTER TABLE public.fill_measurements OWNER TO pg_monitor")
+    result = run(newest, may_fail=True)
+    assert result["failed"] is True
+    assert "reports.check_rebuild(jsonb) is not on the target" in result["msg"]
+    assert "public.nightly(integer, jsonb) is not on the target" in result["msg"]
+    assert "pg_monitor" in result["msg"]
+    assert jobs_of(newest) == []
+    rest = run(newest, on_unsupported="skip", columnstore_settings=False, exclude=["public.counters"])
+    assert len(outcomes(rest, "unsupported")) == 4
+    assert "retention_policy public.avg_fill_levels" in outcomes(rest, "created")
+
+
+def test_integer_time_needs_its_now(newest: Sample) -> None:
+    on_target(
+        newest, "UPDATE _timescaledb_catalog.dimension SET integer_now_func = NULL, integer_now_func_schema = NULL"
+    )
+    result = run(newest, may_fail=True)
+    assert "public.counters has no integer_now function" in result["msg"]
+    assert "public.counters_by_100 has no integer_now function" in result["msg"]
+
+
+def test_a_user_job_belongs_to_who_owned_it(newest: Sample) -> None:
+    grants = "GRANT USAGE ON SCHEMA reports TO sensor_writer"
+    on_source(newest, grants)
+    on_target(newest, grants)
+    newest.source.execute(
+        newest.source_db,
+        "SELECT public.add_job('reports.rebuild_summary', '3 hours', '{\"limit\": 8}', fixed_schedule => false)",
+        user="sensor_writer",
+    )
+    refused = run(newest, may_fail=True)
+    assert "sensor_admin is no member of sensor_writer" in refused["msg"]
+    run(newest, user="postgres")
+    assert differences(newest) == []
+    owner = "SELECT owner::text FROM timescaledb_information.jobs WHERE config @> '{\"limit\": 8}'"
+    assert on_target(newest, owner) == [("sensor_writer",)]
+    assert run(newest, user="postgres")["changed"] is False
+
+
+def test_owner_filter_and_map(newest: Sample) -> None:
+    assert run(newest, owner=["sensor_reader"])["changed"] is False
+    assert jobs_of(newest) == []
+    result = run(
+        newest, user="postgres", owner=["sensor_admin"], owner_map={"sensor_admin": "sensor_reader"}, kinds=["user"]
+    )
+    assert len(outcomes(result, "created")) == 4
+    owners = "SELECT DISTINCT owner::text FROM timescaledb_information.jobs WHERE job_id >= 1000"
+    assert on_target(newest, owners) == [("sensor_reader",)]
+
+
+def test_filters(newest: Sample) -> None:
+    only = run(newest, kinds=["retention", "user"], include=["public.*"], exclude=["*.counters"])
+    assert outcomes(only, "created") == [
+        "job public.nightly",
+        "retention_policy public.avg_fill_levels",
+        "retention_policy public.fill_measurements",
+    ]
+
+
+def test_surplus_jobs_are_told_and_pruned(newest: Sample) -> None:
+    run(newest)
+    on_target(
+        newest, "SELECT public.add_retention_policy('public.pump_cycles', interval '9 years')", user="sensor_admin"
+    )
+    told = run(newest)
+    assert told["changed"] is False
+    assert "retention_policy public.pump_cycles" in outcomes(told, "skipped")
+    assert run(newest, prune=True, exclude=["*.pump_cycles"])["changed"] is False
+    assert len(run(newest, prune=True)["queries"]) == 1
+    assert differences(newest) == []
+    on_source(newest, "SELECT public.remove_reorder_policy('public.channel_readings')")
+    kept = run(newest, prune=True)
+    assert kept["changed"] is False
+    assert "reorder_policy public.channel_readings" in outcomes(kept, "skipped")
+
+
+def test_system_jobs_are_told_and_copied(newest: Sample) -> None:
+    change = "schedule_interval => '5 hours', config => config || '{\"drop_after\": \"9 days\"}'"
+    on_source(newest, f"SELECT public.alter_job(job_id, {change}) FROM timescaledb_information.jobs WHERE job_id = 3")
+    told = run(newest, user="postgres")
+    assert "system_job .policy_job_stat_history_retention" in outcomes(told, "skipped")
+    copied = run(newest, user="postgres", system_jobs=True)
+    assert len(copied["queries"]) == 1
+    found = "SELECT schedule_interval::text, config ->> 'drop_after' FROM timescaledb_information.jobs WHERE job_id = 3"
+    assert on_target(newest, found) == [("05:00:00", "9 days")]
+    assert run(newest, user="postgres", system_jobs=True)["changed"] is False
+
+
+# -- nothing runs too early ------------------------------------------------------------------------------------------
+
+STARTED = "SELECT job_id FROM _timescaledb_internal.bgw_job_stat WHERE job_id >= 1000 AND total_runs > 0"
+
+THIRTY_DAYS = 'config => config || \'{"drop_after": "30 days"}\''
+RETENTION = (
+    "FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention' AND hypertable_name = 'fill_measurements'"
+)
+
+
+@pytest.fixture
+def live(servers: Pool) -> Iterator[Sample]:
+    """The pair of equals; the target's scheduler is on."""
+    pair: Pair = PAIRS[1] if len(PAIRS) > 1 else PAIRS[0]
+    made = servers.fresh(pair, scheduler=True)
+    make_aggregates(made)
+    yield made
+    made.drop()
+
+
+def test_paused_jobs_never_start(live: Sample) -> None:
+    rows = on_target(live, "SELECT count(*) FROM public.fill_measurements")
+    on_source(live, f"SELECT public.alter_job(job_id, {THIRTY_DAYS}) {RETENTION}")
+    for _round in range(5):
+        run(live, scheduled="paused")
+        time.sleep(1)
+        assert on_target(live, STARTED) == []
+        on_target(live, "SELECT public.delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
+    assert on_target(live, "SELECT count(*) FROM public.fill_measurements") == rows
+
+
+def test_retention_waits_for_the_aggregates(live: Sample) -> None:
+    count = "SELECT count(*) FROM public.fill_measurements"
+    rows = on_target(live, count)
+    on_source(live, f"SELECT public.alter_job(job_id, {THIRTY_DAYS}, initial_start => now()) {RETENTION}")
+    result = run(live, kinds=["retention"])
+    (entry,) = [o for o in result["objects"] if o["name"] == "fill_measurements"]
+    assert "not yet materialized in public.avg_fill_levels" in entry["reason"]
+    assert [r["chunks"] > 0 for r in result["retention"] if r["relation"] == "public.fill_measurements"] == [True]
+    assert outcomes(run(live, kinds=["retention"], activate=True), "pending") == [
+        "retention_policy public.fill_measurements"
+    ]
+    time.sleep(5)
+    assert on_target(live, count) == rows
+    refresh(live)
+    activated = run(live, kinds=["retention"], activate=True)
+    assert outcomes(activated, "altered") == ["retention_policy public.fill_measurements"]
+    on_target(
+        live,
+        f"SELECT public.alter_job(job_id, next_start => now()) {RETENTION}",
+    )
+    until = time.monotonic() + 30
+    while on_target(live, count) == rows and time.monotonic() < until:
+        time.sleep(0.5)
+    assert on_target(live, count) != rows
