@@ -1,0 +1,333 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The post-data section on real servers: all of it arrives, once, and what cannot is told."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.installations import client_program, version_key
+from tests.support.playbook import run_module
+from tests.support.pool import Pair, Pool, Sample
+from tests.support.servers import Server
+
+# Chunks and the extension's schemas are each side's own; what stands on aggregates comes later.
+USERS = """
+SELECT c.oid, n.nspname, c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname !~ '^(pg_|information_schema|_timescaledb_(catalog|config|cache|internal|functions|debug))'
+  AND n.nspname NOT IN ('chunks_elsewhere', 'timescaledb_information', 'timescaledb_experimental')
+  AND c.relname NOT IN ('fill_summary', 'fill_summary_sensor_id_idx')
+"""
+# Compared with these, not with the tool's own reader.
+COMPARED = {
+    "constraints": f"""SELECT u.nspname, u.relname, k.conname, k.convalidated, pg_get_constraintdef(k.oid, true),
+        obj_description(k.oid, 'pg_constraint') FROM ({USERS}) u JOIN pg_constraint k ON k.conrelid = u.oid
+        WHERE k.contype <> 'n' AND (k.contype <> 'f' OR k.conparentid = 0)""",
+    "indexes": f"""SELECT u.nspname, u.relname, pg_get_indexdef(x.indexrelid), x.indisvalid, x.indisclustered,
+        x.indisreplident, obj_description(u.oid, 'pg_class'), (SELECT array_agg(a.attstattarget ORDER BY a.attnum)
+        FROM pg_attribute a WHERE a.attrelid = u.oid AND a.attstattarget >= 0)
+        FROM ({USERS}) u JOIN pg_index x ON x.indexrelid = u.oid""",
+    "attached": f"""SELECT u.nspname, u.relname, i.inhparent::regclass::text FROM ({USERS}) u
+        JOIN pg_inherits i ON i.inhrelid = u.oid WHERE u.relkind IN ('i', 'I')""",
+    "triggers": f"""SELECT u.relname, g.tgname, g.tgenabled, pg_get_triggerdef(g.oid),
+        obj_description(g.oid, 'pg_trigger') FROM ({USERS}) u JOIN pg_trigger g ON g.tgrelid = u.oid
+        WHERE NOT g.tgisinternal AND g.tgname NOT IN ('ts_insert_blocker', 'ts_cagg_invalidation_trigger')""",
+    "rules": f"""SELECT u.relname, r.rulename, r.ev_enabled, pg_get_ruledef(r.oid), obj_description(r.oid, 'pg_rewrite')
+        FROM ({USERS}) u JOIN pg_rewrite r ON r.ev_class = u.oid
+        WHERE u.relkind = 'r' OR u.relname = 'sensor_deliveries'""",
+    "policies": f"""SELECT u.relname, p.polname, p.polcmd, p.polpermissive, p.polroles::regrole[]::text,
+        pg_get_expr(p.polqual, u.oid), pg_get_expr(p.polwithcheck, u.oid), obj_description(p.oid, 'pg_policy')
+        FROM ({USERS}) u JOIN pg_policy p ON p.polrelid = u.oid""",
+    "row security": f"SELECT u.relname FROM ({USERS}) u JOIN pg_class c USING (oid) WHERE c.relrowsecurity",
+    "statistics": f"""SELECT s.stxname, pg_get_statisticsobjdef(s.oid), coalesce(s.stxstattarget, -1),
+        obj_description(s.oid, 'pg_statistic_ext') FROM ({USERS}) u JOIN pg_statistic_ext s ON s.stxrelid = u.oid""",
+    "filled": f"SELECT u.relname, c.relispopulated FROM ({USERS}) u JOIN pg_class c USING (oid) WHERE u.relkind = 'm'",
+}
+CHUNK_INDEXES = """
+SELECT k.hypertable_name, count(DISTINCT k.chunk_name), count(x.indexrelid) FROM timescaledb_information.chunks k
+LEFT JOIN pg_index x ON x.indrelid = format('%I.%I', k.chunk_schema, k.chunk_name)::regclass AND x.indisvalid
+WHERE k.hypertable_name NOT LIKE '\\_%' GROUP BY 1 ORDER BY 1
+"""
+HYPERTABLE = """
+CREATE TABLE {name} (at timestamptz NOT NULL, x int);
+SELECT create_hypertable('{name}', 'at', create_default_indexes => false);
+INSERT INTO {name} SELECT '2026-01-01 00:00+00'::timestamptz + n * interval '3 days', n FROM generate_series(1, 20) n;
+"""
+
+
+def _compared(server: Server, db: str) -> dict[str, list[Any]]:
+    return {part: sorted(server.execute(db, query), key=repr) for part, query in COMPARED.items()}
+
+
+def _run(sample: Sample, **more: Any) -> dict[str, Any]:
+    beats = {name: more.pop(name, False) for name in ("check", "diff")}
+    return run_module("timescale_post_data", {**sample.login(), **more}, **beats)
+
+
+def _outcomes(result: dict[str, Any], *outcomes: str) -> set[str]:
+    return {f"{one['kind']} {one['name']}" for one in result["objects"] if one["outcome"] in outcomes}
+
+
+def _both(sample: Sample, text: str, *, source_only: str = "") -> None:
+    """Run statements as the owner on both sides."""
+    sample.source.execute(sample.source_db, text + source_only, user=sample.user)
+    sample.target.execute(sample.target_db, text, user=sample.user)
+
+
+def test_four_beats(sample: Sample) -> None:
+    options = {"dependents_of_aggregates": False, "include": ["publications", "default_privileges"]}
+    checked = _run(sample, check=True, **options)
+    assert checked["changed"], checked.get("msg")
+    assert _compared(sample.target, sample.target_db)["indexes"] == []
+    ran = _run(sample, **options)
+    assert (ran.get("msg"), ran["changed"]) == (None, True)
+    assert checked["queries"] == ran["queries"]
+    assert _outcomes(ran, "pending") == {"index fill_summary_sensor_id_idx", "refresh fill_summary"}
+    source, target = _compared(sample.source, sample.source_db), _compared(sample.target, sample.target_db)
+    for part, rows in source.items():
+        assert target[part] == rows, part
+        assert rows, part
+    for again in (_run(sample, check=True, **options), _run(sample, **options)):
+        assert (again["changed"], again["queries"], _outcomes(again, "drifted", "unsupported")) == (False, [], set())
+
+
+def test_chunks_have_what_the_hypertable_has(sample: Sample) -> None:
+    _run(sample)
+    source = sample.source.execute(sample.source_db, CHUNK_INDEXES)
+    assert source == sample.target.execute(sample.target_db, CHUNK_INDEXES)
+    assert all(chunks and indexes for _table, chunks, indexes in source)
+
+
+def test_plain_postgresql(plain_sample: Sample) -> None:
+    ran = _run(plain_sample)
+    assert (ran.get("msg"), ran["changed"]) == (None, True)
+    source = _compared(plain_sample.source, plain_sample.source_db)
+    assert _compared(plain_sample.target, plain_sample.target_db) == source
+    again = _run(plain_sample)
+    assert (again["changed"], again["queries"]) == (False, [])
+
+
+def test_an_archive_alone_is_enough(sample: Sample, tmp_path: Path) -> None:
+    kept = tmp_path / "post data.dump"
+    assert not _run(sample, check=True, dump_file=str(kept)).get("failed")
+    assert not kept.exists()
+    options = {**sample.login(), "dump_file": str(kept), "exclude_schemas": ["reports"]}
+    made = run_module("timescale_post_data", options)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    options.pop("source")
+    again = run_module("timescale_post_data", options)
+    assert (again.get("msg"), again["changed"], again["summary"].keys()) == (None, False, {"present", "skipped"})
+    assert again["summary"]["present"] == made["summary"]["created"] + made["summary"].get("altered", 0)
+    sample.target.execute(sample.target_db, "DROP INDEX public.sensors_big_idx")
+    sample.target.execute(sample.target_db, "DROP TRIGGER deliveries_always ON public.deliveries")
+    third = run_module("timescale_post_data", options)
+    assert _outcomes(third, "created") == {
+        "index sensors_big_idx",
+        "comment index sensors_big_idx",
+        "trigger deliveries_always",
+        "trigger_state deliveries_always",
+    }
+
+
+def test_what_an_archive_lacks_is_named(sample: Sample, tmp_path: Path) -> None:
+    dumped = tmp_path / "vendor.dump"
+    argv = [client_program("pg_dump", sample.source.version // 10000), "-Fc", "--section=post-data", "--no-owner"]
+    argv += ["--exclude-schema=_timescaledb*", f"--file={dumped}"]
+    subprocess.run(argv, env=sample.source.child_env(sample.source_db, sample.user), check=True)
+    said = str(_run(sample, dump_file=str(dumped))["warnings"])
+    assert "lacks" in said
+    assert "_timescaledb_app.settings.settings_pkey" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no archive"),
+        (b"-- PostgreSQL database dump\n", "no archive"),
+        (b"PGDMP\x01\x0b\x00\x04\x08\x01", "archive version 1.11"),
+        (b"PGDMP\x01\x0e\x00\x04\x08\x03", "another format"),
+        (b"PGDMP\x01\x0e\x00\x04\x08\x01\x00", "cut off"),
+    ],
+)
+def test_a_file_that_is_no_archive(plain_sample: Sample, tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "x.dump"
+    path.write_bytes(content)
+    result = _run(plain_sample, dump_file=str(path))
+    assert result["failed"]
+    assert said in result["msg"]
+    assert "exception" not in result
+
+
+def test_neither_source_nor_archive(plain_sample: Sample) -> None:
+    login = plain_sample.target.login_vars(plain_sample.target_db)
+    assert "source, dump_file" in run_module("timescale_post_data", login)["msg"]
+    assert "missing.dump" in run_module("timescale_post_data", {**login, "dump_file": "/missing.dump"})["msg"]
+
+
+def test_names_made_to_hurt(plain_sample: Sample) -> None:
+    names = ['a";--b', "PGDMP\n-- Name: x; Type: INDEX", "ON", "/* é */ $1", "x" * 63, "it's 100%", "a.b", "SELECT"]
+    for number, name in enumerate(names):
+        quoted, text = name.replace('"', '""'), name.replace("'", "''")
+        table = f'public."{number} {quoted[:50]}"'
+        _both(
+            plain_sample,
+            f'CREATE TABLE {table} ("{quoted}" text, y int);',
+            source_only=f"""
+            CREATE INDEX "{quoted}" ON {table} ("{quoted}") WHERE "{quoted}" <> '{text}';
+            COMMENT ON INDEX public."{quoted}" IS '{text};';
+            ALTER TABLE {table} ADD CONSTRAINT "{quoted}" CHECK ("{quoted}" <> '{text}') NOT VALID;
+            CREATE TRIGGER "{quoted}" BEFORE INSERT ON {table} FOR EACH ROW
+                EXECUTE FUNCTION public.note_delivery('{text}');
+            CREATE RULE "{quoted}" AS ON UPDATE TO {table} DO ALSO
+                (DELETE FROM {table} WHERE "{quoted}" = '{text};'; SELECT 1);
+            CREATE POLICY "{quoted}" ON {table} USING ("{quoted}" <> '{text}');""",
+        )
+    ran = _run(plain_sample)
+    assert ran.get("msg") is None
+    source = _compared(plain_sample.source, plain_sample.source_db)
+    assert _compared(plain_sample.target, plain_sample.target_db) == source
+    assert _run(plain_sample)["changed"] is False
+
+
+def test_differences_are_told_and_left(plain_sample: Sample) -> None:
+    sample = plain_sample
+    _run(sample)
+    target = sample.target
+    target.execute(sample.target_db, "DROP INDEX public.sensors_big_idx")
+    target.execute(sample.target_db, "CREATE INDEX sensors_big_idx ON public.sensors (capacity)")
+    target.execute(sample.target_db, "ALTER INDEX public.sensors_tags_idx RENAME TO other_name")
+    ran = _run(sample, diff=True)
+    # The comment went with the dropped index, and the index of another name carries none to lose.
+    assert _outcomes(ran, "drifted") == {"index sensors_big_idx", "index sensors_tags_idx"}
+    assert "WHERE (capacity > (50)::numeric)" in ran["diff"]["after"]
+    assert "other_name" in str(ran["objects"])
+    refused = _run(sample, on_drift="fail")
+    assert refused["failed"]
+    assert "Nothing was changed" in refused["msg"]
+
+
+def test_an_invalid_index_is_built_again_and_a_key_is_validated(plain_sample: Sample) -> None:
+    sample = plain_sample
+    _run(sample)
+    target, db = sample.target, sample.target_db
+    target.execute(db, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.sensors_kind_idx'::regclass")
+    target.execute(db, "ALTER TABLE public.sensor_channels DROP CONSTRAINT sensor_channels_sensor_id_fkey")
+    target.execute(
+        db,
+        "ALTER TABLE public.sensor_channels ADD CONSTRAINT sensor_channels_sensor_id_fkey FOREIGN KEY (sensor_id)"
+        " REFERENCES public.sensors ON UPDATE CASCADE ON DELETE CASCADE NOT VALID",
+    )
+    ran = _run(sample)
+    assert _outcomes(ran, "created", "altered") == {
+        "index sensors_kind_idx",
+        "foreign_key sensor_channels_sensor_id_fkey",
+    }
+    assert _compared(target, db) == _compared(sample.source, sample.source_db)
+
+
+def test_what_a_hypertable_refuses_is_found_before(servers: Pool, pair: Pair) -> None:
+    sample = servers.fresh(pair)
+    try:
+        _run(sample, exclude_schemas=["reports"])
+        before = _compared(sample.target, sample.target_db)
+        plain = "CREATE TABLE no_time (at timestamptz NOT NULL, x int);"
+        wants = """
+            ALTER TABLE no_time ADD CONSTRAINT no_time_key UNIQUE (x);
+            CREATE UNIQUE INDEX no_time_idx ON no_time (x, date_trunc('day', at AT TIME ZONE 'UTC'));
+            CREATE RULE no_time_rule AS ON DELETE TO no_time DO INSTEAD NOTHING;
+            ALTER TABLE no_time ADD CONSTRAINT no_time_check CHECK (x > 0) NO INHERIT NOT VALID;
+            CREATE TRIGGER no_time_trigger AFTER INSERT ON no_time REFERENCING NEW TABLE AS n
+                FOR EACH ROW EXECUTE FUNCTION note_delivery();
+            CREATE TABLE pointing (x int);"""
+        sample.source.execute(sample.source_db, plain + wants, user=sample.user)
+        sample.target.execute(sample.target_db, HYPERTABLE.format(name="no_time"), user=sample.user)
+        ran = _run(sample, exclude_schemas=["reports"])
+        assert ran["failed"]
+        assert _outcomes(ran, "unsupported") == {
+            "unique no_time_key",
+            "index no_time_idx",
+            "rule no_time_rule",
+            "check no_time_check",
+            "trigger no_time_trigger",
+        }
+        assert "at is not among them" in ran["msg"]
+        assert _compared(sample.target, sample.target_db) == before
+        skipped = _run(sample, exclude_schemas=["reports"], on_unsupported="skip")
+        assert (skipped.get("msg"), skipped["changed"]) == (None, False)
+    finally:
+        sample.drop()
+
+
+def test_the_refusals_are_the_servers_own(servers: Pool, pair: Pair) -> None:
+    """What the rules call refused is refused: each statement is tried."""
+    sample = servers.fresh(pair)
+    try:
+        target, db, user = sample.target, sample.target_db, sample.user
+        target.execute(db, HYPERTABLE.format(name="no_time"), user=user)
+        for text in (
+            "ALTER TABLE ONLY no_time ADD CONSTRAINT a UNIQUE (at)",
+            "ALTER TABLE no_time ADD CONSTRAINT a UNIQUE (x)",
+            "CREATE RULE a AS ON DELETE TO no_time DO INSTEAD NOTHING",
+            "ALTER TABLE no_time ADD CONSTRAINT a CHECK (x > 0) NO INHERIT NOT VALID",
+            "CREATE TRIGGER a AFTER INSERT ON no_time REFERENCING NEW TABLE AS n FOR EACH ROW"
+            " EXECUTE FUNCTION note_delivery()",
+        ):
+            with pytest.raises(Exception, match=r"(?i)not support|cannot"):
+                target.execute(db, text, user=user)
+    finally:
+        sample.drop()
+
+
+def test_a_stray_trigger_is_named(servers: Pool) -> None:
+    pair = next((one for one in _pairs_with_blocker() if not one.missing()), None)
+    if pair is None:
+        pytest.skip("no TimescaleDB with ts_insert_blocker is installed")
+    sample = servers.fresh(pair)
+    try:
+        # The old version as the target: its own pair turned around.
+        old = sample.source
+        create = (
+            "CREATE TRIGGER ts_insert_blocker BEFORE INSERT ON public.sensors FOR EACH ROW"
+            " EXECUTE FUNCTION _timescaledb_internal.insert_blocker()"
+        )
+        old.execute(sample.source_db, create)
+        login = {**old.login_vars(sample.source_db), "source": sample.target.login_vars(sample.target_db)}
+        ran = run_module("timescale_post_data", login, check=True)
+        assert 'DROP TRIGGER "ts_insert_blocker" ON "public"."sensors"' in str(ran["warnings"])
+    finally:
+        sample.drop()
+
+
+def _pairs_with_blocker() -> list[Pair]:
+    from tests.support.pool import PAIRS
+
+    return [one for one in PAIRS if version_key(one.source.timescaledb or "9") < (2, 12)]
+
+
+def test_filters(plain_sample: Sample) -> None:
+    ran = _run(plain_sample, objects=["public.sensors"], kinds=["index"])
+    assert _outcomes(ran, "created") == {
+        f"index sensors_{name}_idx" for name in ("identity", "tags", "settings", "big", "lower_name", "kind")
+    }
+    ran = _run(plain_sample, row_security="only", objects=["*.tenant_notes"])
+    assert {one["kind"] for one in ran["objects"] if one["outcome"] == "created"} == {
+        "policy",
+        "row_security",
+        "comment",
+    }
+
+
+def test_client_programs_that_do_not_fit(plain_sample: Sample, tmp_path: Path) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.1'\n")
+    program.chmod(0o755)
+    result = _run(plain_sample, client_path=str(tmp_path))
+    assert result["failed"]
+    assert f"{tmp_path}{os.sep}pg_dump (9)" in result["msg"]
