@@ -1,0 +1,170 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""What a report says, as plain data: chosen from the results of a run's tasks. No password is among what is chosen."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import shlex
+import typing as t
+
+__all__ = ["FORMAT", "STAGES", "TOLD", "file_name", "label_of", "report_data"]
+
+FORMAT = "dbops.timescale/report/1"
+STAGES = {
+    "preflight": "Preflight",
+    "post_data": "Post-data",
+    "aggregates": "Continuous aggregates",
+    "post_data_rest": "Post-data, the rest",
+    "policies": "Policies and jobs",
+    "statistics": "Statistics",
+    "verification": "Verification",
+    "activation": "Activation",
+}
+# What is taken from a task's result. Everything else stays out: the invocation holds connection options.
+_TAKEN = ("msg", "hint", "object", "sqlstate", "statement", "summary", "problems", "cautions", "equal", "warnings")
+_SETTLED = ("created", "altered", "present")
+TOLD = ("failed", "drifted", "unsupported", "pending", "skipped")  # worst first
+
+
+def report_data(stages: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Choose and order what a report says of one database.
+
+    :param stages: results of the role's tasks, by the keys of STAGES; one that did not run may be empty or missing.
+    :param about: host, check_mode, source and target (login options), inventory (list of paths).
+    """
+    told = [_stage(key, title, stages.get(key)) for key, title in STAGES.items()]
+    data: dict[str, t.Any] = {
+        "format": FORMAT,
+        "host": str(about["host"]),
+        "file": file_name(str(about["host"])),
+        "check_mode": bool(about.get("check_mode")),
+        "written_at": datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0).isoformat(),
+        "source": _place(about.get("source")),
+        "target": _place(about.get("target")),
+        "versions": _versions(told),
+        "stages": told,
+        "attention": _attention(told),
+    }
+    data["outcome"], data["verdict"] = _verdict(data)
+    return {**data, "commands": _commands(data, about)}
+
+
+def file_name(host: str) -> str:
+    """A host's name as the name of a file, without anything that leads elsewhere; index is taken."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", host).lstrip(".") or "database"
+    return f"{name}_" if name == "index" else name
+
+
+def label_of(entry: t.Mapping[str, t.Any]) -> str:
+    """An object's name for people."""
+    return ".".join(str(entry[key]) for key in ("schema", "table", "name") if entry.get(key))
+
+
+def _stage(key: str, title: str, result: t.Any) -> dict[str, t.Any]:
+    result = result if isinstance(result, dict) else {}
+    run = result.get("run") if isinstance(result.get("run"), dict) else {}
+    taken = {name: result[name] for name in _TAKEN if result.get(name) not in (None, "", [], {})}
+    state = _state(result)
+    if state == "skipped":
+        taken = {}
+    return {
+        "key": key,
+        "title": title,
+        "state": state,
+        "started_at": run.get("started_at"),
+        "elapsed_ms": run.get("elapsed_ms"),
+        "versions": run.get("versions") or {},
+        "statements": len(result.get("queries") or []),
+        "objects": [entry for entry in result.get("objects") or [] if isinstance(entry, dict)],
+        **taken,
+    }
+
+
+def _state(result: t.Mapping[str, t.Any]) -> str:
+    if not result or result.get("skipped"):
+        return "skipped" if result else "not run"
+    if result.get("failed"):
+        return "failed"
+    return "changed" if result.get("changed") else "ok"
+
+
+def _place(options: t.Any) -> str:
+    """Where a database is, without how one logs in."""
+    if not isinstance(options, dict) or not options.get("login_db"):
+        return ""
+    host = options.get("login_host") or options.get("login_unix_socket") or "localhost"
+    return f"{host}:{options.get('login_port') or 5432}/{options['login_db']}"
+
+
+def _versions(stages: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = {}
+    for stage in stages:
+        found.update(stage["versions"])
+    return found
+
+
+def _attention(stages: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Everything that is not as the source has it, worst first. What a later stage settled is left out."""
+    last: dict[tuple[str, ...], dict[str, t.Any]] = {}
+    for stage in stages:
+        for entry in stage["objects"]:
+            last[_identity(stage["key"], entry)] = {"stage": stage["title"], **entry}
+    found = [entry for entry in last.values() if entry.get("outcome") not in _SETTLED]
+    order = {outcome: place for place, outcome in enumerate(TOLD)}
+    return sorted(found, key=lambda entry: order.get(str(entry.get("outcome")), len(order)))
+
+
+def _identity(stage: str, entry: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """Both runs of post-data speak of the same objects, and so do policies and their activation."""
+    room = {"post_data_rest": "post_data", "activation": "policies"}.get(stage, stage)
+    return (
+        room,
+        *(str(entry.get(key, "")) for key in ("kind", "schema", "table", "name")),
+        str(entry.get("stage", "")),
+    )
+
+
+def _verdict(data: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    """One word and one sentence."""
+    failed = [stage["title"] for stage in data["stages"] if stage["state"] == "failed"]
+    if failed:
+        return (
+            "failed",
+            f"It stopped at: {', '.join(failed)}. What is done stays done; the next run goes on from there.",
+        )
+    left = len(data["attention"])
+    if any(stage.get("equal") is False for stage in data["stages"]):
+        return "differs", "The comparison found differences between the two databases."
+    if all(stage["state"] in ("not run", "skipped") for stage in data["stages"]):
+        return "not run", "No stage has run."
+    if data["check_mode"]:
+        return "foreseen", f"Nothing was changed. This is what a run would do; {left} objects need a decision."
+    if left:
+        return "attention", f"Every stage ended, and {left} objects are not as the source has them."
+    return "done", "Every stage ended and nothing is left."
+
+
+def _commands(data: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
+    """What to type next, complete."""
+    where: list[str] = []
+    for path in about.get("inventory") or []:
+        where += ["-i", str(path)]
+    limit = [*where, "--limit", str(about["host"])]
+
+    def command(playbook: str, *more: str) -> str:
+        return shlex.join(["ansible-playbook", f"dbops.timescale.{playbook}", *limit, *more])
+
+    again = {"why": "Run again: what is done is not done twice.", "command": command("migrate")}
+    look = {"why": "See beforehand what a run would do.", "command": command("migrate", "--check", "--diff")}
+    activate = {"why": "Start the jobs that the source has on.", "command": command("activate")}
+    started = any(stage["key"] == "activation" and stage["state"] in ("ok", "changed") for stage in data["stages"])
+    if data["outcome"] in ("foreseen", "not run"):
+        return [{"why": "Do it.", "command": command("migrate")}]
+    if data["outcome"] == "failed" or data["outcome"] == "differs":
+        return [look, again]
+    return [look, again] if started else [look, again, activate]
