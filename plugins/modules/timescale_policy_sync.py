@@ -62,6 +62,13 @@ options:
       - A job that is on is never paused.
     type: bool
     default: false
+  stagger:
+    description:
+      - Seconds over which O(activate) spreads the first starts of jobs that would all start at once, those without a
+        fixed schedule. V(0) does not spread them. Jobs with a fixed schedule wait for their next slot anyway.
+      - A negative value is refused.
+    type: float
+    default: 0
   columnstore_settings:
     description:
       - Bring over the columnstore settings of hypertables (segmentby, orderby, chunk interval, sparse indexes) before
@@ -214,6 +221,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
     login_spec,
     source_spec,
 )
+from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
 from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan
 from ansible_collections.dbops.timescale.plugins.module_utils._policy import guard
@@ -231,6 +239,7 @@ SPEC = ArgumentSpec(
         "owner_map": {"type": "dict", "default": {}},
         "scheduled": {"type": "str", "choices": ["source", "paused"], "default": "source"},
         "activate": {"type": "bool", "default": False},
+        "stagger": {"type": "float", "default": 0},
         "columnstore_settings": {"type": "bool", "default": True},
         "system_jobs": {"type": "bool", "default": False},
         "prune": {"type": "bool", "default": False},
@@ -243,6 +252,8 @@ OPTIONS = sorted(SPEC.options.keys() - {"guard", "on_unsupported"})
 
 def work(session: Session) -> dict[str, t.Any]:
     """Read both sides, compare, apply."""
+    if session.params["stagger"] < 0:
+        raise BadInput("stagger is negative.", hint="Give the seconds over which first starts are spread.")
     session.open_source()
     facts, wanted = session.wanted("jobs", read)
     if not session.require_timescale(facts):

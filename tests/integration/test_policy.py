@@ -29,7 +29,8 @@ SELECT public.alter_job(job_id, job_name => 'Nightly work', config => '{"n": 1.5
 SELECT _timescaledb_functions.alter_job_set_hypertable_id(job_id, 'public.counters'::regclass)
     FROM timescaledb_information.jobs WHERE proc_name = 'nightly';
 SELECT public.alter_job(job_id, fixed_schedule => false, initial_start => '2026-05-01 00:00+00',
-    timezone => 'Asia/Tokyo') FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression' AND hypertable_name = 'counters';
+    timezone => 'Asia/Tokyo')
+    FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression' AND hypertable_name = 'counters';
 """
 
 
@@ -164,7 +165,8 @@ def test_paused_then_activated(ready: Sample) -> None:
     late = on_target(
         ready,
         "SELECT j.id FROM _timescaledb_catalog.bgw_job AS j"
-        " JOIN _timescaledb_internal.bgw_job_stat AS s ON s.job_id = j.id WHERE j.scheduled AND j.fixed_schedule AND s.next_start < now()",
+        " JOIN _timescaledb_internal.bgw_job_stat AS s ON s.job_id = j.id"
+        " WHERE j.scheduled AND j.fixed_schedule AND s.next_start < now()",
     )
     assert late == [], "a job whose first start has passed waits for its next slot"
 
@@ -361,12 +363,51 @@ def test_system_jobs_are_told_and_copied(newest: Sample) -> None:
 
 # -- nothing runs too early ------------------------------------------------------------------------------------------
 
-STARTED = "SELECT job_id FROM _timescaledb_internal.bgw_job_stat WHERE job_id >= 1000 AND total_runs > 0"
 
 THIRTY_DAYS = 'config => config || \'{"drop_after": "30 days"}\''
 RETENTION = (
     "FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention' AND hypertable_name = 'fill_measurements'"
 )
+
+
+def test_strict_guard_and_no_guard(newest: Sample) -> None:
+    on_source(
+        newest, f'SELECT public.alter_job(job_id, config => config || \'{{"drop_after": "20 days"}}\') {RETENTION}'
+    )
+    refresh(newest)
+    strict = run(newest, kinds=["retention"], include=["*.fill_measurements"], guard="strict")
+    (entry,) = strict["objects"]
+    assert "refresh policy of public.avg_fill_levels reaches behind" in entry["reason"]
+    assert on_target(newest, f"SELECT scheduled {RETENTION}") == [(False,)]
+    warned = run(newest, kinds=["retention"], include=["*.fill_measurements"], activate=True, check=True)
+    assert "reaches behind" in str(warned["warnings"])
+    assert outcomes(warned, "altered") == ["retention_policy public.fill_measurements"]
+    silent = run(newest, kinds=["retention"], include=["*.fill_measurements"], activate=True, guard="none")
+    assert "reaches behind" not in str(silent.get("warnings", ""))
+    assert on_target(newest, f"SELECT scheduled {RETENTION}") == [(True,)]
+
+
+def test_first_starts_are_spread(newest: Sample) -> None:
+    run(newest, scheduled="paused")
+    run(newest, activate=True, stagger=3600)
+    starts = on_target(
+        newest,
+        "SELECT extract(epoch FROM s.next_start - now()) FROM _timescaledb_catalog.bgw_job AS j"
+        " LEFT JOIN _timescaledb_internal.bgw_job_stat AS s ON s.job_id = j.id"
+        " WHERE j.id >= 1000 AND j.scheduled AND NOT j.fixed_schedule",
+    )
+    seconds = sorted(float(start) for (start,) in starts)
+    assert len({round(each) for each in seconds}) == len(seconds) > 3
+    assert 1800 < seconds[-1] <= 3600
+    assert differences(newest) == []
+    assert "stagger is negative" in run(newest, stagger=-1, may_fail=True)["msg"]
+
+
+def test_too_few_workers_are_told(newest: Sample) -> None:
+    assert "max_background_workers = 0" in str(run(newest)["warnings"])
+
+
+STARTED = "SELECT job_id FROM _timescaledb_internal.bgw_job_stat WHERE job_id >= 1000 AND total_runs > 0"
 
 
 @pytest.fixture

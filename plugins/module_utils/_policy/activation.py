@@ -19,18 +19,44 @@ if t.TYPE_CHECKING:
     from .kinds import Kind
     from .model import Job
 
-__all__ = ["plan"]
+__all__ = ["plan", "warn_of_workers"]
+
+
+# Slots of max_worker_processes that PostgreSQL's logical replication launcher and TimescaleDB's launcher take, and one
+# that an autovacuum of a job's table or a parallel query may hold at any time.
+_TAKEN = 3
 
 
 def plan(context: Context) -> None:
     """Plan the activation: refresh policies first, retention last; a job that is on is never paused."""
+    chosen: list[tuple[Kind, Job, Job | None]] = []
     for kind, pairs in context.pairs():
         for wanted, existing in pairs:
-            if wanted is not None:
-                _one(context, kind, wanted, existing)
+            if wanted is not None and _to_turn_on(context, kind, wanted, existing):
+                chosen.append((kind, wanted, existing))
+    for place, (kind, wanted, existing) in enumerate(chosen):
+        _turn_on(context, kind, wanted, existing, context.options.stagger * place / len(chosen))
+    if chosen:
+        warn_of_workers(context)
 
 
-def _one(context: Context, kind: Kind, wanted: Job, existing: Job | None) -> None:
+def warn_of_workers(context: Context) -> None:
+    """Every database with TimescaleDB has a scheduler that holds a slot; with none left, jobs silently never start."""
+    server = context.ground.server
+    if not server:
+        return
+    slots = min(server["workers"] or 0, server["processes"] - _TAKEN)
+    if slots <= server["databases"]:
+        context.plan.warnings.append(
+            f"The target's server has room for {max(slots, 0)} background workers of TimescaleDB"
+            f" (timescaledb.max_background_workers = {server['workers']}, max_worker_processes = {server['processes']})"
+            f" and {server['databases']} databases, each of which may need one for its scheduler."
+            " With too few, jobs never start and no error tells. Raise both settings and restart the server."
+        )
+
+
+def _to_turn_on(context: Context, kind: Kind, wanted: Job, existing: Job | None) -> bool:
+    """Whether a job is to be turned on; what is not is noted, with the reason."""
     identity = identity_of(kind, wanted)
     block = context.blocked.get(wanted.relation) if kind.option == "retention" and wanted.relation else None
     if existing is None and not (context.options.check_mode and not context.ground.missing(kind, wanted)):
@@ -45,19 +71,21 @@ def _one(context: Context, kind: Kind, wanted: Job, existing: Job | None) -> Non
     elif block:
         context.find(identity, "pending", f"It stays paused: {block}", "Run the task again when that is done.")
     else:
-        _turn_on(context, kind, wanted, existing)
+        return True
+    return False
 
 
-def _turn_on(context: Context, kind: Kind, wanted: Job, existing: Job | None) -> None:
+def _turn_on(context: Context, kind: Kind, wanted: Job, existing: Job | None, delay: float) -> None:
     job = existing or dataclasses.replace(wanted, scheduled=False)
     on = dataclasses.replace(job, scheduled=True)
     # With its schedule said again, a fixed job waits for its next slot instead of starting at once.
     fixed = on.fixed_schedule and on.initial_start
     names = {"scheduled", "fixed_schedule", "initial_start"} if fixed else {"scheduled"}
+    later = None if fixed or not context.options.stagger else context.writer.seconds_from_now(delay)
     step = Step(
         identity_of(kind, wanted),
         "alter",
-        (context.writer.alter(context.condition(kind, job), on, names),),
+        (context.writer.alter(context.condition(kind, job), on, names, next_start=later),),
         reason="Active on the source.",
         depends_on=context.before(kind, on),
         weight=len(KINDS) - kind.rank,

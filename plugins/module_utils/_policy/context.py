@@ -87,6 +87,7 @@ class Context:
         )
         self.wanted_jobs = jobs_of(wanted)
         self.existing_jobs = jobs_of(existing)
+        self.starts = False  # whether the plan makes a job active
         self._keys: dict[tuple[str, Name | None], list[str]] = {}
         self._numbers: collections.Counter[str] = collections.Counter()
 

@@ -41,7 +41,8 @@ class Ground:
         self.existing = relations_of(existing)
         self.roles = {entry["name"]: entry for entry in existing["roles"]}
         self.routines = {(entry["schema"], entry["name"], entry["check"]) for entry in existing["routines"]}
-        self.user = existing["server"].get("user", "")
+        self.server = existing["server"]
+        self.user = self.server.get("user", "")
 
     def planned(self, relation: Name | None) -> bool:
         """Whether a relation is an aggregate that an earlier stage would create."""

@@ -59,6 +59,8 @@ def make_plan(
     if not options.kinds:
         others.system_jobs(context)
     others.owners(context)
+    if context.starts:
+        activation.warn_of_workers(context)
     return context.plan
 
 
@@ -107,6 +109,7 @@ def _new_schedule(context: Context, kind: Kind, job: Job) -> tuple[Job, str]:
     block = context.blocked.get(job.relation) if kind.option == "retention" and job.relation else None
     if block:
         return dataclasses.replace(job, scheduled=False), f"Absent; created paused: {block}"
+    context.starts = True
     return job, "Absent; active, as on the source."
 
 
@@ -172,8 +175,8 @@ def _cannot_alter(context: Context, wanted: Job, found: Differences) -> list[str
     names = [name for name in found if name not in context.writer.alterable]
     if "attached" in found and wanted.attached is None:
         names.append("attached")
-    if "initial_start" in found and wanted.initial_start is None:
-        names.append("initial_start")
+    # alter_job takes NULL for "leave it".
+    names += [name for name in ("initial_start", "config") if name in found and getattr(wanted, name) is None]
     return names
 
 

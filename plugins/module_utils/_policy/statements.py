@@ -156,17 +156,29 @@ class Writer:
         text = self._made(self._call("add_job", given, positional=0), self._attributes(job, check=False))
         return text + tied
 
-    def alter(self, condition: str, wanted: Job, names: t.Collection[str], config: Composable | None = None) -> str:
+    def alter(
+        self,
+        condition: str,
+        wanted: Job,
+        names: t.Collection[str],
+        config: Composable | None = None,
+        next_start: Composable | None = None,
+    ) -> str:
         """One alter_job that sets the named attributes of the job that a condition finds.
 
         It fails when the condition finds no job. The timezone is always said: alter_job (2.12) forgets it otherwise.
         """
         given = [pair for pair in self._attributes(wanted) if pair[0] in names or pair[0] == "timezone"]
-        if config is not None:
-            given.append(("config", config))
+        given += [("config", config)] if config is not None else []
+        given += [("next_start", next_start)] if next_start is not None else []
         return statement(
             "SELECT done.job_id FROM {} AS done", raw(self._call("alter_job", [("", raw(self._id(condition))), *given]))
         )
+
+    @staticmethod
+    def seconds_from_now(seconds: float) -> Composable:
+        """A first start in the future, as a rule: the statement is the same whenever it is made."""
+        return raw(statement("pg_catalog.now() + {}", interval(f"{seconds:.3f} seconds")))
 
     def merged(self, condition: str, after: dict[str, t.Any], gone: t.Sequence[str]) -> Composable:
         """The target's own config with some keys set and others removed."""
