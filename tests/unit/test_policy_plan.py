@@ -27,13 +27,19 @@ def facts(version: str, side: str = "target") -> Facts:
 
 
 def relation(ref: dict[str, Any], **more: Any) -> dict[str, Any]:
-    entry = {**ref, "owner": "anna", "time_column": "at", "time_type": "timestamp with time zone", "integer_now": None}
+    entry: Document = {
+        **ref,
+        "owner": "anna",
+        "time_column": "at",
+        "time_type": "timestamp with time zone",
+        "integer_now": None,
+    }
     return {**entry, "raw": None, "columnstore": None, "indexes": [], **more}
 
 
 def job(proc: str, ref: dict[str, Any] | None, config: str | None = None, **more: Any) -> dict[str, Any]:
     builtin = proc.startswith("policy_")
-    entry = {"id": 1000, "builtin": builtin, "proc_schema": "_timescaledb_functions" if builtin else "public"}
+    entry: Document = {"id": 1000, "builtin": builtin, "proc_schema": "_timescaledb_functions" if builtin else "public"}
     entry.update(
         proc_name=proc, name="", owner="anna", scheduled=True, schedule_interval="1 day", max_runtime="00:00:00"
     )

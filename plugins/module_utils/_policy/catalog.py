@@ -55,21 +55,22 @@ relations AS (
          a.raw_hypertable_id
   FROM hypertables AS h LEFT JOIN aggregates AS a ON a.mat_hypertable_id = h.id
 ),
-named AS (
-  SELECT r.id, pg_catalog.json_build_object(
-    'schema', r.schema_name, 'name', r.relation_name, 'aggregate', r.aggregate) AS ref
-  FROM relations AS r
-),
 jobs AS (
   SELECT pg_catalog.to_jsonb(j) AS r, j.id, j.hypertable_id, {owner} AS owner, j.config,
          j.proc_schema = '{functions}' AND j.proc_name LIKE 'policy\\_%' AS builtin
   FROM {job_table} AS j
 )
 SELECT pg_catalog.json_build_object(
-  'jobs', (SELECT COALESCE(pg_catalog.json_agg({job} ORDER BY j.id), '[]'::pg_catalog.json) FROM jobs AS j),
+  'jobs', (SELECT COALESCE(pg_catalog.json_agg({job} ORDER BY j.id), '[]'::pg_catalog.json)
+    FROM jobs AS j
+    LEFT JOIN relations AS a ON a.id = j.hypertable_id
+    LEFT JOIN relations AS n ON n.id = CASE WHEN j.builtin THEN
+      COALESCE(j.config ->> 'mat_hypertable_id', j.config ->> 'hypertable_id')::pg_catalog.int4 END
+  ),
   'relations', (
     SELECT COALESCE(pg_catalog.json_agg({relation} ORDER BY r.schema_name, r.relation_name), '[]'::pg_catalog.json)
     FROM relations AS r
+    LEFT JOIN relations AS w ON w.id = r.raw_hypertable_id
     JOIN pg_catalog.pg_class AS c ON c.oid = r.relid
     LEFT JOIN LATERAL (
       SELECT d.column_name, d.column_type, d.integer_now_func_schema, d.integer_now_func,
@@ -101,6 +102,10 @@ SELECT pg_catalog.json_build_object(
 )::pg_catalog.text
 """
 
+# A relation's public name, NULL where the outer join found none.
+_REFERENCE = """CASE WHEN {0}.id IS NOT NULL THEN pg_catalog.json_build_object(
+    'schema', {0}.schema_name, 'name', {0}.relation_name, 'aggregate', {0}.aggregate) END"""
+
 _JOB = """pg_catalog.json_build_object(
   'id', j.id, 'builtin', j.builtin, 'proc_schema', j.r ->> 'proc_schema', 'proc_name', j.r ->> 'proc_name',
   'name', pg_catalog.regexp_replace(j.r ->> 'application_name', ' \\[\\d+\\]$', ''), 'owner', j.owner,
@@ -110,9 +115,8 @@ _JOB = """pg_catalog.json_build_object(
   'fixed_schedule', COALESCE((j.r ->> 'fixed_schedule')::pg_catalog.bool, false),
   'initial_start', j.r ->> 'initial_start', 'timezone', j.r ->> 'timezone',
   'check_schema', j.r ->> 'check_schema', 'check_name', j.r ->> 'check_name',
-  'attached', (SELECT n.ref FROM named AS n WHERE n.id = j.hypertable_id),
-  'relation', CASE WHEN j.builtin THEN (SELECT n.ref FROM named AS n
-    WHERE n.id = COALESCE(j.config ->> 'mat_hypertable_id', j.config ->> 'hypertable_id')::pg_catalog.int4) END,
+  'attached', {attached},
+  'relation', {named},
   'config', CASE WHEN j.builtin THEN (j.config - 'mat_hypertable_id' - 'hypertable_id')::pg_catalog.text
                  ELSE j.config::pg_catalog.text END,
   'intervals', CASE WHEN j.builtin THEN (
@@ -126,7 +130,7 @@ _RELATION = """pg_catalog.json_build_object(
   'time_column', d.column_name, 'time_type', pg_catalog.format_type(d.column_type::pg_catalog.oid, NULL),
   'integer_now', CASE WHEN d.integer_now_func IS NOT NULL
                       THEN pg_catalog.format('%I.%I', d.integer_now_func_schema, d.integer_now_func) END,
-  'raw', (SELECT n.ref FROM named AS n WHERE n.id = r.raw_hypertable_id),
+  'raw', {raw},
   'columnstore', s.settings,
   'indexes', CASE WHEN NOT r.aggregate THEN (SELECT pg_catalog.json_agg(i.relname ORDER BY i.relname)
     FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
@@ -187,7 +191,11 @@ def jobs_query(version: Timescale) -> str:
         functions=functions_schema(version),
         job_table=job_table(version),
         owner="pg_catalog.pg_get_userbyid(j.owner)" if version >= TS_OWNER_OID else "j.owner",
-        job=_JOB.format(interval_keys=", ".join(f"'{key}'" for key in _INTERVAL_KEYS)),
-        relation=_RELATION,
+        job=_JOB.format(
+            attached=_REFERENCE.format("a"),
+            named=_REFERENCE.format("n"),
+            interval_keys=", ".join(f"'{key}'" for key in _INTERVAL_KEYS),
+        ),
+        relation=_RELATION.format(raw=_REFERENCE.format("w")),
         columnstore=columnstore,
     )
