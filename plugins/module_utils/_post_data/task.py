@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
-from .._plan import Identity, Plan
+from .._plan import Finding, Identity, Plan
 from .archive import Archive, read_archive
-from .catalog import read
+from .catalog import Document, read
 from .dump import dumped
 from .objects import Inventory
 from .plan import make_plan
@@ -35,25 +37,46 @@ def plan_of(session: Session, options: Options) -> Plan:
 
     :raises BadInput: the archive cannot be made or read.
     """
-    archive, source = _wanted(session)
-    items = wanted_items(archive, source)
-    target = Inventory(read(session.target))
+    # Three waits that have nothing to do with each other: pg_dump, the source's catalog, the target's.
+    with ThreadPoolExecutor(max_workers=2) as others:
+        reading = others.submit(read, session.target)
+        making = others.submit(_archive, session)
+        document = _document(session)
+        archive = making.result()
+        source = Inventory(document or document_of(archive))
+        items = wanted_items(archive, source)
+        target = Inventory(reading.result())
     plan = make_plan(items, source, target, session.target.facts, options)
+    if session.check_mode and session.params["second_part"]:
+        first = dataclasses.replace(options, row_security="none", dependents=False, refresh=False)
+        _leave_out(plan, make_plan(items, source, target, session.target.facts, first))
     plan.warnings += _not_in_archive(items, source, session.params["dump_file"])
     return plan
 
 
-def _wanted(session: Session) -> tuple[Archive, Inventory]:
-    """The archive, and the source's catalog to read it with; without one, what the archive says itself."""
-    path, live = session.params["dump_file"], session.source
-    if live is None and not session.params["source_file"]:
-        archive = read_archive(path)
-        return archive, Inventory(document_of(archive))
-    source = Inventory(session.wanted("post_data", read)[1])
-    if live is None or (path and os.path.exists(path)):
-        return read_archive(path), source
+def _document(session: Session) -> Document | None:
+    """The source's catalog, None when the archive is all there is."""
+    if session.source is None and not session.params["source_file"]:
+        return None
+    _facts, document = session.wanted("post_data", read)
+    return t.cast(Document, document)
+
+
+def _leave_out(plan: Plan, earlier: Plan) -> None:
+    """Count as there what an earlier task of the same run would have created."""
+    done = {step.key for step in earlier.steps}
+    for step in plan.steps:
+        if step.key in done:
+            plan.findings.append(Finding(step.object, "present", "An earlier task of the same run creates it."))
+    plan.steps = [step for step in plan.steps if step.key not in done]
+
+
+def _archive(session: Session) -> Archive:
+    path = session.params["dump_file"]
+    if session.source is None or (path and os.path.exists(path)):
+        return read_archive(path)
     kept = "" if session.check_mode else path or ""
-    return dumped(live, kept, sorted(source.chunks), client_path=session.params["client_path"] or ""), source
+    return dumped(session.source, kept, client_path=session.params["client_path"] or "")
 
 
 def _not_in_archive(items: t.Sequence[Item], source: Inventory, path: str | None) -> list[str]:
