@@ -140,11 +140,20 @@ def _input_from_rows(name: tuple[str, ...], wanted: t.Mapping[str, t.Any], exist
 
 
 def _input_from_parent(parent: t.Mapping[str, t.Any], below: _Input) -> _Input:
-    """The parent's materialization will hold what it can recompute and what it gets from the source."""
+    """The parent's materialization will hold what it can recompute and what it gets from the source.
+
+    A refresh reads the parent as a query does: of a real-time parent it sees nothing stored behind the watermark, which
+    stands where the rows end.
+    """
     if not parent["extent"] or not parent["finalized"]:
         return below
     first, last = parent["extent"]
-    own = [(max(low, first), min(high, last + widest(parent))) for low, high in parent["slices"]]
+    end = last + widest(parent)
+    if not parent["materialized_only"]:
+        if not below.covered:
+            return below
+        end = min(end, below.covered[-1][1])
+    own = [(max(low, first), min(high, end)) for low, high in parent["slices"]]
     begins = [low for low, _high in parent["slices"]] + ([below.begin] if below.begin is not None else [])
     early = not below.covered or first <= below.covered[0][0]
     return _Input(_merged([*own, *below.covered]), min(begins), below.cut and not early)

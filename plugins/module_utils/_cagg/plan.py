@@ -323,7 +323,7 @@ class _Planner:
     # -- history ---------------------------------------------------------------------------------------------------
 
     def _history(self, identity: Identity, entry: t.Mapping[str, t.Any]) -> None:
-        """Copy what cannot be recomputed, after the refresh: the other order would lose the copy to the next refresh."""
+        """Copy what cannot be recomputed, after the refresh: before it, the next refresh would delete the copy."""
         history = Identity("history", identity.schema, identity.name)
         if not entry["finalized"] and not never_refreshed(entry):
             reason = "The source stores partials, which no query can copy. Buckets without raw rows would be lost."
@@ -331,9 +331,7 @@ class _Planner:
             self.plan.findings.append(Finding(history, "unsupported", reason, hint))
         for piece in self.history.get(key_of(entry), ()):
             if piece.unseen and not entry["materialized_only"]:
-                reason = (
-                    "Old buckets lie behind what the target can materialize: real-time queries do not show them yet."
-                )
+                reason = "Old buckets lie behind what the target can materialize: real-time queries hide them."
                 hint = "They are visible after the first refresh that finds a raw row behind them."
                 self.plan.findings.append(Finding(history, "pending", reason, hint))
         rewritten = list(self.parts.get(key_of(entry), ()))
