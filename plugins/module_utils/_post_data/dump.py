@@ -17,34 +17,41 @@ from .._connection import Database
 from .._errors import BadInput
 from .._sql import quote_identifier
 from .._timescale import EXTENSION_SCHEMAS
+from .._timescale import chunks as chunk_query
 from .._versions import postgres_major
 from .archive import Archive, read_archive
-from .objects import Name
 
 __all__ = ["dumped"]
 
+# Chunks in schemas of the user's. Where they are too many for a command line, their entries are dropped when read.
 _NAMED_CHUNKS = 200
+_CHUNKS = f"""
+SELECT n.nspname, c.relname FROM ({{chunks}}) AS k
+JOIN pg_catalog.pg_class AS c ON c.oid = k.relid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE NOT EXISTS (SELECT FROM ({EXTENSION_SCHEMAS}) AS s WHERE s.oid = n.oid)
+"""
 
 
-def dumped(source: Database, path: str, chunks: t.Sequence[Name], *, client_path: str = "") -> Archive:
+def dumped(source: Database, path: str, *, client_path: str = "") -> Archive:
     """Dump the source's post-data section and read the archive's list of contents.
 
     :param path: keep the archive there, with mode 0600; empty makes a file that is removed.
-    :param chunks: those in schemas of the user's; left out where a command line can hold their names, and later anyway.
     :param client_path: the folder of pg_dump.
     :raises BadInput: there is no fitting pg_dump, or the folder cannot be written to.
     :raises TimescaleError: pg_dump failed.
     """
     client = find_client("pg_dump", postgres_major(source.server_version), folder=client_path)
     with _private_file(path) as file:
-        run_client(client, [*_arguments(source, chunks), f"--file={file}"], source)
+        run_client(client, [*_arguments(source), f"--file={file}"], source)
         return read_archive(file)
 
 
-def _arguments(source: Database, chunks: t.Sequence[Name]) -> list[str]:
+def _arguments(source: Database) -> list[str]:
     schemas = [name for _oid, name in source.rows(EXTENSION_SCHEMAS)] if source.timescale else []
     # In quotes, a pattern of pg_dump means one schema and no more.
     excluded = [f"--exclude-schema={quote_identifier(name)}" for name in schemas]
+    chunks = source.rows(_CHUNKS.format(chunks=chunk_query(source.timescale))) if source.timescale else []
     if len(chunks) <= _NAMED_CHUNKS:
         excluded += [f"--exclude-table={quote_identifier(schema)}.{quote_identifier(name)}" for schema, name in chunks]
     return ["--format=custom", "--section=post-data", "--no-owner", "--encoding=UTF8", *excluded]

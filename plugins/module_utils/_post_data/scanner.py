@@ -88,6 +88,9 @@ def _end_of_comment(text: str, position: int) -> int:
 
 def cut(text: str) -> list[str]:
     """Cut text into statements, without their semicolons. A semicolon inside parentheses (CREATE RULE) does not cut."""
+    whole = text.strip()
+    if whole.endswith(";") and whole.count(";") == 1:  # most entries: nothing to look for
+        return [whole[:-1].rstrip()]
     found, begin, depth = [], None, 0
     end = 0
     for token in tokens(text):

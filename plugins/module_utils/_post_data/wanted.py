@@ -27,6 +27,8 @@ _KIND_OF_DESC = {
     "PUBLICATION TABLES IN SCHEMA": "publication_schema",
 }
 # What the words of an ALTER TABLE statement besides an object are about.
+# A partition's copy of a trigger has an entry only for its state; otherwise an entry begins with its object.
+_MAY_ONLY_SET = ("trigger", "rule")
 _STATE_WORDS = ("ENABLE", "DISABLE")
 
 
@@ -105,8 +107,9 @@ def _commented(entry: Entry, mains: t.Mapping[int, Identity]) -> Identity:
 
 def _items(entry: Entry, main: Identity, source: Inventory) -> t.Iterator[Item]:
     groups: dict[Identity, list[str]] = {}
-    for text in scanner.cut(entry.text):
-        groups.setdefault(_besides(text, main) or main, []).append(text)
+    for number, text in enumerate(scanner.cut(entry.text)):
+        plain = number == 0 and main.kind not in _MAY_ONLY_SET
+        groups.setdefault(main if plain else _besides(text, main) or main, []).append(text)
     subject = main
     if main.kind == "comment":
         kind, _blank, name = main.name.partition(" ")
