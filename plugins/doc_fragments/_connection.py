@@ -104,7 +104,6 @@ options:
           - Host that runs the database. Empty or V(localhost) lets O(source.login_unix_socket) win.
           - This or O(source.login_unix_socket) is required.
         type: str
-        default: ''
       login_port:
         description:
           - TCP port of the server. A value that is no whole number is refused.
@@ -133,7 +132,6 @@ options:
         description:
           - Folder of the server's Unix socket, used when O(source.login_host) is empty or V(localhost).
         type: str
-        default: ''
       ssl_mode:
         description:
           - How TLS is negotiated, as libpq's C(sslmode). Client programs get the same.

@@ -78,10 +78,13 @@ def source_spec(*, source_file: bool = True) -> ArgumentSpec:
 
     :param source_file: whether the module can work from such a file.
     """
+    connection = _connection_options()
+    for place in ("login_host", "login_unix_socket"):  # a default would count as given
+        del connection[place]["default"]
     options: dict[str, t.Any] = {
         "source": {
             "type": "dict",
-            "options": _connection_options(),
+            "options": connection,
             "required_one_of": [("login_host", "login_unix_socket")],
         }
     }

@@ -27,7 +27,43 @@ __all__ = ["SOURCE_FORMAT", "Session", "run_module"]
 
 SOURCE_FORMAT = "dbops.timescale/1"
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-_SECRET_KEYWORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+# libpq keywords whose values may be shown (manual, 34.1.2); what stands under any other key may be a secret.
+_OPEN_KEYWORDS = frozenset(
+    [
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "passfile",
+        "connect_timeout",
+        "client_encoding",
+        "application_name",
+        "fallback_application_name",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "sslcrl",
+        "sslsni",
+        "gssencmode",
+        "krbsrvname",
+        "service",
+        "target_session_attrs",
+        "load_balance_hosts",
+        "channel_binding",
+        "require_auth",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "sslnegotiation",
+        "sslcompression",
+    ]
+)
 _LOCK_CLASS = 0x7DB0  # the first half of every advisory lock key of the collection
 _GONE_RUN_WAIT = 30.0  # seconds that the backends of a dead run are waited for
 
@@ -59,7 +95,7 @@ def _texts(value: t.Any) -> list[str]:
     for key, inner in value.items() if isinstance(value, dict) else ():
         if isinstance(inner, dict):
             found += _texts(inner)
-        elif isinstance(inner, str) and "pass" in str(key).lower():
+        elif isinstance(inner, str) and ("pass" in str(key).lower() or key == "login_port"):
             found.append(inner)
     return found
 
@@ -91,6 +127,7 @@ class Session:
         :raises BadInput: the file is not one of ours, or both sides are one database.
         """
         if self.params.get("source"):
+            _refuse_half_given(self.params["source"])
             self.source = self._connect("source", self.params["source"])
             _refuse_same_database(self.source, self.target)
         elif self.params.get("source_file"):
@@ -326,12 +363,24 @@ def _raise_failures(outcomes: t.Sequence[Outcome], result: dict[str, t.Any]) -> 
 
 def _without_secrets(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     def cleaned(key: str, value: t.Any) -> t.Any:
-        if isinstance(value, dict):
-            return {inner: cleaned(inner, content) for inner, content in value.items()}
-        secret = value and (key == "login_password" or key in _SECRET_KEYWORDS)
-        return HIDDEN if secret else value
+        if key == "connect_params" and value:
+            return {inner: text if inner in _OPEN_KEYWORDS else HIDDEN for inner, text in value.items()}
+        if key == "source" and value:
+            return _without_secrets(value)
+        return HIDDEN if value and key == "login_password" else value
 
     return {key: cleaned(key, value) for key, value in params.items()}
+
+
+def _refuse_half_given(options: dict[str, t.Any]) -> None:
+    """An empty host, as an undefined inventory variable gives, must not become the local server."""
+    extra = options.get("connect_params") or {}
+    named = [options.get("login_host"), options.get("login_unix_socket"), extra.get("host"), extra.get("service")]
+    if not any(named):
+        raise BadInput(
+            "source names no server: source.login_host and source.login_unix_socket are empty.",
+            hint="Give the source whole; no environment variable and no default fills it.",
+        )
 
 
 def _refuse_same_database(source: Database, target: Database) -> None:
