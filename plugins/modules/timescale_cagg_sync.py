@@ -212,7 +212,11 @@ from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
     source_spec,
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.catalog import read
-from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history import find_history, refuse_history
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history import (
+    find_history,
+    refuse_history,
+    untold_history,
+)
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.plan import make_plan
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.target import look
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
@@ -250,6 +254,8 @@ def work(session: Session) -> dict[str, t.Any]:
         if session.params["history"] == "fail":
             refuse_history(history)
         plan = make_plan(wanted, facts, existing, session.target.facts, session.params, history, session.source)
+        if session.params["history"] != "ignore":
+            plan.warnings += untold_history(wanted, existing, reachable=session.source is not None)
         options = session.params
         return session.carry_out(plan, on_unsupported=options["on_unsupported"], on_drift=options["on_drift"])
 

@@ -21,7 +21,7 @@ from .catalog import ask_all
 from .refresh import never_refreshed, time_text, widest
 from .target import Existing, Key, key_of
 
-__all__ = ["Piece", "find_history", "refuse_history"]
+__all__ = ["Piece", "find_history", "refuse_history", "untold_history"]
 
 Span = tuple[int, int]
 
@@ -91,6 +91,28 @@ def find_history(
             unseen = last >= there[key]["watermark"]
         pieces.setdefault(key, []).append(Piece(low, high, rows, buckets, same, unseen))
     return pieces
+
+
+def untold_history(wanted: t.Mapping[str, t.Any], existing: Existing, *, reachable: bool) -> list[str]:
+    """What may be lost without being found or copied, as warnings.
+
+    :param reachable: whether the source can be read; with a file nothing can be copied.
+    """
+    entries = {key_of(entry): entry for entry in wanted["aggregates"]}
+    inputs: dict[Key, _Input] = {}
+    told = []
+    for key, entry in entries.items():
+        label = f"{key[0]}.{key[1]}"
+        if never_refreshed(entry):
+            continue
+        if not entry["readable"]:
+            told.append(
+                f"The source's buckets of {label} may not be read: whether old ones would be lost is not known."
+            )
+        elif not reachable and entry["extent"] and entry["finalized"]:
+            if _gaps(entry, _input(entry, entries, wanted, existing, inputs)):
+                told.append(f"{label} has buckets without rows on the target; from a file they cannot be copied.")
+    return told
 
 
 def refuse_history(history: t.Mapping[Key, t.Sequence[Piece]]) -> None:
