@@ -107,11 +107,12 @@ def untold_history(wanted: t.Mapping[str, t.Any], existing: Existing, *, reachab
             continue
         if not entry["readable"]:
             told.append(
-                f"The source's buckets of {label} may not be read: whether old ones would be lost is not known."
+                f"The buckets of {label} may not be read on the source: whether old ones get lost is not known."
             )
-        elif not reachable and entry["extent"] and entry["finalized"]:
-            if _gaps(entry, _input(entry, entries, wanted, existing, inputs)):
-                told.append(f"{label} has buckets without rows on the target; from a file they cannot be copied.")
+            continue
+        copied = reachable or not entry["extent"] or not entry["finalized"]
+        if not copied and _gaps(entry, _input(entry, entries, wanted, existing, inputs)):
+            told.append(f"{label} has buckets without rows on the target; from a file they cannot be copied.")
     return told
 
 
