@@ -97,9 +97,8 @@ class _Demo:
     def _prepare(self) -> None:
         _title("Two servers")
         for name, (installation, version) in zip(("source", "target"), self.sides):
-            print(
-                f"  {name}: PostgreSQL {installation.version}, {f'TimescaleDB {version}' if version else 'no TimescaleDB'}"
-            )
+            extension = f"TimescaleDB {version}" if version else "no TimescaleDB"
+            print(f"  {name}: PostgreSQL {installation.version}, {extension}")
         with _timed("the sample database is loaded into the source"):
             samples.load(self.source, DATABASE, self.sample, self.sides[0][1])
         with _timed("the target gets its tables, hypertables and rows, as the earlier steps of a migration leave it"):

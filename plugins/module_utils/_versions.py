@@ -41,18 +41,13 @@ def postgres_major(server_version: int) -> int:
 PG_CONNECTION_CHECK = 140000  # client_connection_check_interval
 PG_SQL_BODY = 140000  # functions with a parsed body (BEGIN ATOMIC)
 PG_ANALYZED_EMPTY = 140000  # reltuples = -1 for "never analyzed"
-PG_NULLS_NOT_DISTINCT = 150000
 PG_PUBLICATION_FILTER = 150000  # row filters and column lists of publications
 PG_EXTENDED_INHERITED = 150000  # extended statistics of a tree, beside those of the parent alone
-PG_ONE_ANALYZE_TEXT = 160000
 PG_MAINTAIN = 170000  # MAINTAIN privilege
-PG_PARTITIONED_NOT_VALID_FK = 180000  # NOT VALID foreign keys on partitioned tables
 PG_ANALYZE_ONLY = 180000  # ANALYZE ONLY parent
 
 # TimescaleDB
 TS_MINIMUM = Timescale(2, 0, 0)
-TS_BUCKET_TABLE = Timescale(2, 6, 0)  # continuous_aggs_bucket_function
-TS_FINALIZED = Timescale(2, 7, 0)  # aggregates that store finished values
 TS_BUCKET_FUNCTION = Timescale(2, 6, 0)  # continuous_aggs_bucket_function
 TS_FINALIZED = Timescale(2, 7, 0)  # aggregates that hold results instead of partials
 TS_FIXED_SCHEDULES = Timescale(2, 9, 0)  # initial_start, timezone, fixed_schedule; hierarchical aggregates
@@ -62,28 +57,19 @@ TS_OWNER_OID = Timescale(2, 10, 2)  # bgw_job.owner: name -> regrole
 TS_WATERMARK_TABLE = Timescale(2, 11, 0)  # continuous_aggs_watermark
 TS_FUNCTIONS_SCHEMA = Timescale(2, 12, 0)  # _timescaledb_internal -> _timescaledb_functions
 TS_ALTER_SCHEDULE = Timescale(2, 12, 0)  # alter_job(fixed_schedule, initial_start, timezone)
-TS_INDEX_ON_ONLY = Timescale(2, 12, 0)  # CREATE INDEX ON ONLY touches the root alone
 TS_REPLICA_IDENTITY = Timescale(2, 12, 0)
-TS_CREATED_BEFORE = Timescale(2, 13, 0)
 TS_VALIDATE_QUERY = Timescale(2, 13, 0)
 TS_COMPRESSION_BY_RELID = Timescale(2, 14, 0)  # compression_settings takes the place of hypertable_compression
 TS_RETRIES_ZERO_IS_NONE = Timescale(2, 15, 0)  # max_retries = 0
-TS_BUCKET_ALL = Timescale(2, 15, 0)  # every aggregate has a bucket function row; origin and offset
 TS_FK_TO_HYPERTABLE = Timescale(2, 16, 0)
 TS_REPLICA_IDENTITY_COLUMNSTORE = Timescale(2, 16, 0)
 TS_TRANSITION_TABLES = Timescale(2, 18, 0)  # statement triggers of hypertables
 TS_UNIQUE_ON_COMPRESSED = Timescale(2, 19, 0)
 TS_TRIGGER_STATE_COLUMNSTORE = Timescale(2, 28, 3)
-TS_COLUMNSTORE_POLICY = Timescale(2, 18, 0)
 TS_CONSTRAINT_ON_COMPRESSED = Timescale(2, 18, 0)
-TS_CHUNK_INTERVAL_OPTION = Timescale(2, 20, 0)
 TS_JOB_NAME = Timescale(2, 20, 0)
-TS_JOBS_SHOW_VIEW = Timescale(2, 20, 0)
-TS_MANY_REFRESH_POLICIES = Timescale(2, 21, 0)
-TS_INDEX_BY_DEFINITION = Timescale(2, 22, 0)  # chunk indexes are matched to the hypertable's by definition
 TS_HYPERCORE_GONE = Timescale(2, 22, 0)  # hypercore_use_access_method in a policy's config
 TS_DEFAULTS_AT_COMPRESSION = Timescale(2, 22, 0)  # segmentby and orderby not given are chosen at compression
-TS_NO_TRIGGERS_OF_ITS_OWN = Timescale(2, 23, 0)  # ts_insert_blocker and ts_cagg_invalidation_trigger are gone
 TS_JOB_CATALOG = Timescale(2, 25, 0)  # bgw_job moves to _timescaledb_catalog
 TS_CREATED_BEFORE_ALTERABLE = Timescale(2, 26, 3)  # alter_job works on a retention policy by creation time
 TS_TRIGGER_STATE = Timescale(2, 27, 0)  # ENABLE / DISABLE TRIGGER on hypertables
@@ -92,5 +78,4 @@ TS_ANALYZE_VIEW = Timescale(2, 28, 0)  # ANALYZE of an aggregate does its materi
 TS_COLUMNSTORE_STATUS = Timescale(2, 29, 0)  # a bit of hypertable.status says whether the columnstore is on
 TS_NO_DROPPED_CHUNKS = Timescale(2, 26, 0)  # dropped chunks leave nothing in the catalog
 TS_REFRESH_OPTIONS = Timescale(2, 28, 0)  # a refresh by hand works in batches unless told otherwise
-TS_COMPACTION = Timescale(2, 29, 0)
 TS_CHUNK_BY_RELID = Timescale(2, 29, 0)

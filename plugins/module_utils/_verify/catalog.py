@@ -14,7 +14,7 @@ from __future__ import annotations
 import typing as t
 
 from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks, functions_schema
-from .._versions import TS_BUCKET_TABLE, TS_FINALIZED, Timescale
+from .._versions import TS_BUCKET_FUNCTION, TS_FINALIZED, Timescale
 
 if t.TYPE_CHECKING:
     from .._connection import Database
@@ -208,7 +208,7 @@ def _ranges(schema: str, table: str) -> str:
 
 def _aggregates(version: Timescale, columns: str) -> str:
     """How wide a bucket is stands in one of two tables, as a number of microseconds or as an interval."""
-    own_table = version >= TS_BUCKET_TABLE
+    own_table = version >= TS_BUCKET_FUNCTION
     buckets = (
         "LEFT JOIN _timescaledb_catalog.continuous_aggs_bucket_function AS b"
         " ON b.mat_hypertable_id = a.mat_hypertable_id"
