@@ -1,0 +1,105 @@
+# Copyright (c) 2026, the dbops.timescale authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report: hostile names stay text, nothing is loaded from outside, no secret is in it, page and JSON agree."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from ansible_collections.dbops.timescale.plugins.module_utils._report.data import file_name, report_data
+from ansible_collections.dbops.timescale.plugins.module_utils._report.page import index_page, report_page
+
+HOSTILE = '<script>alert("x")</script>{{ 7 * 7 }}{% raw %}\'"><img src=http://evil.example/x>'
+SECRET = "hunter2-secret"
+
+
+def _data(**more: Any) -> dict[str, Any]:
+    entry = {"kind": "index", "schema": "public", "name": HOSTILE, "outcome": "drifted", "reason": HOSTILE, "hint": ""}
+    step = {**entry, "name": "a", "outcome": "created", "duration_ms": 40, "started_at": 1000.1}
+    result = {
+        "changed": True,
+        "queries": ["SELECT 1"],
+        "objects": [entry, step],
+        "invocation": {"module_args": {"login_password": SECRET, "source": {"login_password": SECRET}}},
+        "run": {"started_at": 1000.0, "elapsed_ms": 500, "versions": {"target": {"postgresql": "15.4"}}},
+    }
+    login = {"login_host": "db", "login_db": HOSTILE, "login_password": SECRET, "connect_params": {"x": SECRET}}
+    about = {"host": HOSTILE, "source": login, "target": login, "inventory": ["a b.yml"]}
+    return report_data({"post_data": result, **more}, about)
+
+
+class _Page(HTMLParser):
+    """Collects tags and attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("page", [report_page(_data()), index_page([json.dumps(_data())])], ids=["report", "index"])
+def test_a_page_is_whole_and_loads_nothing(page: str) -> None:
+    read = _Page(page)
+    assert read.open == []
+    assert {tag for tag, _attrs in read.seen}.isdisjoint({"script", "img", "link", "iframe", "object"})
+    assert not [attrs for _tag, attrs in read.seen if {"src", "onclick", "onload", "srcset"} & set(attrs)]
+    assert not re.search(r"url\(|@import", page)
+    assert "{{" not in page
+    assert "{%" not in page
+    assert "&lt;script&gt;alert(&quot;x&quot;)" in page
+
+
+def test_no_secret_is_in_page_or_json() -> None:
+    data = _data()
+    assert SECRET not in report_page(data)
+    assert SECRET not in json.dumps(data)
+    assert data["target"] == f"db:5432/{HOSTILE}"
+
+
+def test_the_json_holds_what_the_page_is_made_of() -> None:
+    data = _data()
+    assert report_page(json.loads(json.dumps(data))) == report_page(data)
+
+
+def test_what_a_later_stage_settled_needs_no_attention() -> None:
+    settled = {"kind": "index", "schema": "public", "name": HOSTILE, "outcome": "created"}
+    assert [one["outcome"] for one in _data()["attention"]] == ["drifted"]
+    assert _data(post_data_rest={"changed": True, "objects": [settled]})["attention"] == []
+
+
+@pytest.mark.parametrize(
+    ("stages", "outcome"),
+    [
+        ({}, "attention"),
+        ({"policies": {"failed": True, "msg": "no"}}, "failed"),
+        ({"verification": {"changed": False, "equal": False, "objects": []}}, "differs"),
+    ],
+)
+def test_the_worst_is_said_first(stages: dict[str, Any], outcome: str) -> None:
+    assert _data(**stages)["outcome"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("host", "name"), [("../../etc/x", "_.._etc_x"), ("index", "index_"), ("a b/c", "a_b_c"), ("..", "database")]
+)
+def test_a_host_cannot_choose_another_folder(host: str, name: str) -> None:
+    assert file_name(host) == name
+
+
+def test_an_index_leaves_out_what_is_no_report() -> None:
+    assert "<tbody>" not in index_page(["{", "[]", '{"format": "other"}'])
