@@ -35,6 +35,7 @@ _TIMESTAMPS = {
     "timestamp without time zone": "to_timestamp_without_timezone",
     "date": "to_date",
 }
+_AT_ONCE = 20  # policies asked about in one statement; planning time grows with the square of it
 _INTEGERS = ("smallint", "integer", "bigint")
 
 # Times are TimescaleDB's internal numbers: microseconds since 1970 in UTC, or the integers themselves.
@@ -106,19 +107,22 @@ def threats(wanted: dict[str, t.Any], there: dict[str, t.Any], options: Options)
     jobs, existing = jobs_of(wanted), relations_of(there)
     active = {job.relation for job in jobs_of(there) if _is(job, "retention") and job.scheduled}
     relations = {**relations_of(wanted), **existing}
-    refreshes = [job for job in jobs if _is(job, "refresh") and job.scheduled]
+    children = _children(relations)
+    refreshes: dict[Name | None, list[Job]] = {}
+    for job in jobs:
+        if _is(job, "refresh") and job.scheduled:
+            refreshes.setdefault(job.relation, []).append(job)
     found = []
     for job in jobs:
         if job.relation is None or job.relation not in existing or not (_is(job, "retention") and job.scheduled):
             continue
         if job.relation in active:
             continue
-        below = _above(job.relation, relations)
+        below = _above(job.relation, children)
         # In check mode an earlier stage of the same run would have made and refreshed them.
         absent = [] if options.check_mode else [name for name in below if name not in existing]
         # A child's refresh reads its parent, not the rows that are dropped.
-        direct = [name for name in below if Name.of(relations[name]["raw"]) == job.relation]
-        mine = [refresh for refresh in refreshes if refresh.relation in direct]
+        mine = [refresh for name in children.get(job.relation, ()) for refresh in refreshes.get(name, ())]
         found.append(Threat(job, job.relation, below, absent, mine))
     return found
 
@@ -126,7 +130,7 @@ def threats(wanted: dict[str, t.Any], there: dict[str, t.Any], options: Options)
 def read(
     database: Database, wanted: dict[str, t.Any], existing: dict[str, t.Any], options: Options, mode: str
 ) -> State:
-    """Ask the target how far its aggregates are, in one statement (and one more per policy in doubt).
+    """Ask the target how far its aggregates are, a few policies in one statement (and one more per policy in doubt).
 
     :param wanted: the source's jobs document; ``existing``: the target's.
     :param mode: on, strict or none.
@@ -169,7 +173,7 @@ def _reasons(threat: Threat, answer: dict[str, t.Any], asker: _Asker, mode: str,
 
 
 class _Asker:
-    """Asks the target: one statement for all policies, and one for each whose aggregates are not at the end."""
+    """Asks the target: one statement for some policies together, one more for each whose aggregates lag behind."""
 
     def __init__(self, database: Database, relations: dict[Name, dict[str, t.Any]]) -> None:
         self.database = database
@@ -179,6 +183,10 @@ class _Asker:
     def answers(self, found: t.Sequence[Threat]) -> list[dict[str, t.Any] | str]:
         """One answer per policy, or the error's text for a policy that cannot be judged."""
         texts = [self._question(threat) for threat in found]
+        parts = [texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE)]
+        return [answer for part in parts for answer in self._part(part)]
+
+    def _part(self, texts: t.Sequence[str]) -> list[dict[str, t.Any] | str]:
         try:
             rows = self.database.rows("\nUNION ALL\n".join(f"({text})" for text in texts))
             return [row[0] for row in rows]
@@ -267,13 +275,20 @@ def _is(job: Job, option: str) -> bool:
     return kind is not None and kind.option == option
 
 
-def _above(relation: Name, relations: dict[Name, dict[str, t.Any]]) -> list[Name]:
+def _children(relations: dict[Name, dict[str, t.Any]]) -> dict[Name | None, list[Name]]:
+    """Relation -> the aggregates directly on it."""
+    found: dict[Name | None, list[Name]] = {}
+    for name, entry in relations.items():
+        found.setdefault(Name.of(entry["raw"]), []).append(name)
+    return found
+
+
+def _above(relation: Name, children: dict[Name | None, list[Name]]) -> list[Name]:
     """Every aggregate on a relation, and on those."""
     found: list[Name] = []
     todo = [relation]
     while todo:
-        below = todo.pop()
-        direct = [name for name, entry in relations.items() if Name.of(entry["raw"]) == below]
+        direct = children.get(todo.pop(), [])
         found += direct
         todo += direct
     return found
