@@ -19,7 +19,7 @@ def test_the_pairs_are_recorded() -> None:
     assert snapshots.pairs() == ["2.11.2-to-2.28.3", "2.11.2-to-2.29.2", "2.28.3-to-2.28.3"]
 
 
-@pytest.mark.parametrize(("move", "domain"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("move", "domain"), CASES, ids=str)
 def test_plans(move: str, domain: str) -> None:
     """A plan that changed on purpose is recorded again: python -m tests.record_snapshots --plans."""
     golden = json.loads((snapshots.PLANS / f"{move}-{domain}.json").read_text(encoding="utf-8"))
