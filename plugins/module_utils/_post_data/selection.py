@@ -75,7 +75,6 @@ class Options:
     row_security: str = "all"
     dependents: bool = True
     refresh: bool = True
-    replace: bool = False
     tablespaces: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -88,7 +87,6 @@ class Options:
             row_security=params["row_security"],
             dependents=params["dependents_of_aggregates"],
             refresh=params["refresh_materialized_views"],
-            replace=params["on_drift"] == "replace",
             tablespaces={str(key): str(value) for key, value in (params["tablespace_map"] or {}).items()},
         )
 
