@@ -73,6 +73,9 @@ options:
     description:
       - What to do when the target cannot take an aggregate, or what belongs to it.
       - V(fail) changes nothing and names all of them. V(skip) leaves them out with a warning.
+      - An owner or a grantee that the target lacks, or an owner of which the connecting role is no member, is not
+        counted here. The aggregate is created; RV(objects) has an entry of kind V(attribute) and outcome V(skipped),
+        and a warning says so. So a target restored with C(--no-owner) needs no roles of the source.
     type: str
     choices: [fail, skip]
     default: fail
@@ -92,7 +95,10 @@ extends_documentation_fragment:
   - dbops.timescale._results.actiongroup_sync
 notes:
   - The connecting role needs C(SELECT) on the hypertables and C(CREATE) on the schemas of the target. It must be a
-    member of the roles that own aggregates on the source, or those are reported.
+    member of the roles that own aggregates on the source, or it stays the owner, which is reported.
+  - Tablespaces, C(CLUSTER), replica identity and storage parameters of a materialization are not moved. Each that the
+    source has and the target lacks is reported with outcome V(skipped), a warning, and, as C(hint), a query for
+    psql that makes the statement and runs it.
   - A source without TimescaleDB has no aggregates, and nothing is done.
 seealso:
   - module: dbops.timescale.timescale_post_data

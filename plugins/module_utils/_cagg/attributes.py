@@ -16,7 +16,7 @@ from .._connection import Facts
 from .._sql import identifier, literal, quote_identifier, raw, statement
 from .._versions import PG_MAINTAIN
 
-__all__ = ["FRESH", "attributes", "name_of", "refused_attributes", "storage"]
+__all__ = ["FRESH", "attributes", "name_of", "refused_attributes", "storage", "unmoved"]
 
 # What a new object has: nothing but an owner.
 FRESH: dict[str, t.Any] = {"acl": None, "columns": (), "comment": None}
@@ -71,21 +71,35 @@ def attributes(
     return made
 
 
-def refused_attributes(wanted: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any], target: Facts) -> list[str]:
-    """What cannot be given here, as sentences: a role that the target lacks, a privilege it does not know."""
+def refused_attributes(
+    wanted: t.Mapping[str, t.Any], owner: str, surroundings: t.Mapping[str, t.Any], target: Facts
+) -> list[tuple[str, str, str]]:
+    """What cannot be given here: outcome, sentence and remedy of each.
+
+    An owner or a grantee that is missing is no reason to leave an object out: ``pg_restore --no-owner`` does the same.
+
+    :param owner: who owns the target's object, or will own a new one.
+    """
     roles = surroundings["roles"]
     told = []
-    if wanted["owner"] not in roles:
-        told.append(f"Its owner {wanted['owner']} does not exist on the target.")
-    elif not roles[wanted["owner"]]:
-        told.append(f"The connecting role is no member of its owner {wanted['owner']}.")
+    if wanted["owner"] != owner and not roles.get(wanted["owner"]):
+        missing = wanted["owner"] not in roles
+        why = "which the target does not have" if missing else "which the connecting role cannot hand it to"
+        remedy = "Create the role" if missing else "Grant the membership"
+        told.append(
+            (
+                "skipped",
+                f"On the source its owner is {wanted['owner']}, {why}; here it is {owner}.",
+                f"{remedy} and run the task again, or leave it.",
+            )
+        )
     items = list(wanted["acl"] or ()) + [item for column in wanted["columns"] or () for item in column["acl"] or ()]
-    missing = sorted(
-        {item["grantee"] for item in items if item["grantee"] is not None and item["grantee"] not in roles}
-    )
-    told += [f"Role {name}, which has rights on it, does not exist on the target." for name in missing]
+    lost = sorted({item["grantee"] for item in items if item["grantee"] is not None and item["grantee"] not in roles})
+    hint = "Create the role and run the task again, or leave it."
+    told += [("skipped", f"Role {name}, which has rights on it, does not exist on the target.", hint) for name in lost]
     if target.server_version < PG_MAINTAIN and any(item["privilege"] == "MAINTAIN" for item in items):
-        told.append("The target's PostgreSQL does not know the privilege MAINTAIN.")
+        reason = "The target's PostgreSQL does not know the privilege MAINTAIN."
+        told.append(("unsupported", reason, "Update it to 17 or later."))
     return told
 
 
@@ -191,3 +205,28 @@ def _columnstore(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any])
     if settings["interval"]:
         parts.append(f"timescaledb.compress_chunk_time_interval = '{int(settings['interval'])} microseconds'")
     return [statement("ALTER MATERIALIZED VIEW {} SET ({})", name_of(wanted), raw(", ".join(parts)))]
+
+
+def unmoved(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any] | None) -> list[tuple[str, str]]:
+    """What the source's materialization has and this module leaves out: statement's text and how to run it by hand.
+
+    Each is a template of format() for the materialization's schema and name, which is another one on the target.
+
+    :param existing: the target's aggregate, None for one that is about to be created.
+    """
+    have = (existing or {}).get("unmoved") or ()
+    told = []
+    for template in wanted.get("unmoved") or ():
+        if template in have:
+            continue
+        text = template.replace("%1$I.%2$I", "its materialization").replace("%1$I.", "").replace("%2$s", "…")
+        run = statement(
+            "SELECT pg_catalog.format({}, i.materialization_hypertable_schema, i.materialization_hypertable_name)"
+            " FROM timescaledb_information.continuous_aggregates AS i"
+            " WHERE i.view_schema = {} AND i.view_name = {} \\gexec",
+            literal(template),
+            literal(wanted["schema"]),
+            literal(wanted["name"]),
+        )
+        told.append((text.replace("%%", "%"), run))
+    return told

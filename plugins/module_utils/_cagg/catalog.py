@@ -12,6 +12,7 @@ Columns that only some versions have are read through to_jsonb, which gives NULL
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 from .._connection import Database
@@ -50,7 +51,9 @@ SELECT a.mat_hypertable_id AS id, a.raw_hypertable_id AS raw_id,
        (a.j ->> 'parent_mat_hypertable_id')::pg_catalog.int4 AS parent_id,
        a.user_view_schema AS schema, a.user_view_name AS name, a.materialized_only,
        COALESCE((a.j ->> 'finalized')::pg_catalog.bool, {finalized}) AS finalized,
-       v.oid AS view_oid, v.relowner, v.relacl, m.oid AS mat_oid, m.relname AS mat_name, mn.nspname AS mat_schema,
+       v.oid AS view_oid, v.relowner, v.relacl, m.oid AS mat_oid, m.relname AS mat_name,
+       m.reltablespace AS mat_tablespace, m.reloptions AS mat_options,
+       m.relreplident AS mat_identity, mn.nspname AS mat_schema,
        q.oid AS direct_oid, d.id AS dimension_id, d.column_name, d.column_type, d.interval_length,
        (d.j ->> 'compress_interval_length')::pg_catalog.int8 AS compress_interval,
        COALESCE(NULLIF(a.j ->> 'bucket_width', '-1'), b.j ->> 'bucket_width') AS width,
@@ -87,6 +90,32 @@ _INDEXES = """(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', i
         ic.relname, a.mat_schema, a.mat_name)) + 1),
     'unique', x.indisunique, 'comment', pg_catalog.obj_description(ic.oid, 'pg_class')) ORDER BY ic.relname)
   FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS ic ON ic.oid = x.indexrelid WHERE x.indrelid = a.mat_oid)"""
+
+# What is not moved, as templates of format(): %1$I is the materialization's schema, %2$I its name. Settings of columns
+# are not asked for: TimescaleDB refuses ALTER COLUMN on a materialization.
+_UNMOVED = """(SELECT pg_catalog.json_agg(u.template ORDER BY u.template) FROM (
+  SELECT 'ALTER MATERIALIZED VIEW ' || {ident:a.schema} || '.' || {ident:a.name} || ' SET TABLESPACE '
+    || {ident:s.spcname} AS template
+  FROM pg_catalog.pg_tablespace AS s WHERE s.oid = a.mat_tablespace
+  UNION ALL SELECT 'SELECT attach_tablespace(' || {literal:o.tablespace_name} || ', '
+    || {literal:pg_catalog.format('%I.%I', a.schema, a.name)} || ')'
+  FROM _timescaledb_catalog.tablespace AS o WHERE o.hypertable_id = a.id AND o.tablespace_name <> COALESCE(
+    (SELECT s.spcname FROM pg_catalog.pg_tablespace AS s WHERE s.oid = a.mat_tablespace), '')
+  UNION ALL SELECT 'ALTER TABLE %1$I.%2$I SET (' || pg_catalog.replace(o.option, '%', '%%') || ')'
+  FROM pg_catalog.unnest(a.mat_options) AS o (option)
+  UNION ALL SELECT 'ALTER TABLE %1$I.%2$I REPLICA IDENTITY ' || i.word
+  FROM (VALUES ('f', 'FULL'), ('n', 'NOTHING')) AS i (kind, word) WHERE i.kind = a.mat_identity::pg_catalog.text
+  UNION ALL SELECT CASE WHEN i.cluster THEN 'CLUSTER %1$I.%2$I USING '
+    ELSE 'ALTER TABLE %1$I.%2$I REPLICA IDENTITY USING INDEX ' END || {index}
+  FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS ic ON ic.oid = x.indexrelid
+  JOIN (VALUES (true), (false)) AS i (cluster) ON CASE WHEN i.cluster THEN x.indisclustered ELSE x.indisreplident END
+  WHERE x.indrelid = a.mat_oid
+  UNION ALL SELECT 'ALTER INDEX %1$I.' || {index} || ' SET TABLESPACE ' || {ident:s.spcname}
+  FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS ic ON ic.oid = x.indexrelid
+  JOIN pg_catalog.pg_tablespace AS s ON s.oid = ic.reltablespace WHERE x.indrelid = a.mat_oid) AS u)"""
+# Names that the server made hold the materialization's name.
+_INDEX_TEMPLATE = """'"' || pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
+    ic.relname, '"', '""'), '%', '%%'), a.mat_name, '%2$s') || '"'"""
 
 _SLICES = """(SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(s.range_start, s.range_end))
   FROM _timescaledb_catalog.dimension_slice AS s WHERE s.dimension_id = {dimension}{live})"""
@@ -156,7 +185,7 @@ SELECT pg_catalog.json_build_object(
       'bucket_width', CASE WHEN a.width ~ '^[0-9]+$' THEN a.width::pg_catalog.int8
         ELSE (EXTRACT(epoch FROM a.width::pg_catalog.interval) * 1000000)::pg_catalog.int8 END,
       'bucket_fixed', COALESCE(a.fixed, false), 'chunk_interval', a.interval_length,
-      'columnstore', {compression}, 'indexes', {indexes}, 'slices', {mat_slices},
+      'columnstore', {compression}, 'indexes', {indexes}, 'unmoved', {unmoved}, 'slices', {mat_slices},
       'watermark', {watermark}, 'invalid', (
         SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.lowest_modified_value, i.greatest_modified_value))
         FROM (SELECT l.lowest_modified_value, l.greatest_modified_value
@@ -229,6 +258,7 @@ def document_query(version: Timescale) -> str:
         "dependents": _DEPENDENTS,
         "compression": _COMPRESSION,
         "indexes": _INDEXES,
+        "unmoved": _unmoved(),
         "mat_slices": slices.replace("{dimension}", "a.dimension_id"),
         "raw_slices": slices.replace("{dimension}", "d.id"),
         "watermark": watermark,
@@ -247,6 +277,16 @@ def document_query(version: Timescale) -> str:
     for name, text in parts.items():
         query = query.replace("{" + name + "}", text)
     return query
+
+
+def _unmoved() -> str:
+    """Names within a template of format(): its sign % is doubled."""
+    quoted = re.sub(
+        r"\{(ident|literal):([^{}]+)\}",
+        lambda found: f"pg_catalog.replace(pg_catalog.quote_{found[1]}({found[2]}), '%', '%%')",
+        _UNMOVED,
+    )
+    return quoted.replace("{index}", _INDEX_TEMPLATE)
 
 
 def _read_extents(database: Database, document: dict[str, t.Any]) -> None:
@@ -300,7 +340,8 @@ SELECT pg_catalog.json_build_object(
     JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0
     JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w ->> 1),
   'schemas', (SELECT pg_catalog.json_agg(n.nspname) FROM pg_catalog.pg_namespace AS n),
-  'roles', (SELECT pg_catalog.json_object_agg(r.rolname, pg_catalog.pg_has_role(r.oid, 'MEMBER'))
+  'roles', (SELECT pg_catalog.json_object_agg(r.rolname, pg_catalog.pg_has_role(r.oid, CASE
+      WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END))
     FROM pg_catalog.pg_roles AS r),
   'extension_functions', (SELECT pg_catalog.json_agg(DISTINCT p.proname) FROM pg_catalog.pg_depend AS d
     JOIN pg_catalog.pg_extension AS e

@@ -15,7 +15,7 @@ from .._errors import BadInput
 from .._plan import Finding, Identity, Plan, Step
 from .._sql import identifier, literal, raw, statement
 from .._versions import TS_FIXED_SCHEDULES
-from .attributes import FRESH, attributes, name_of, refused_attributes, storage
+from .attributes import FRESH, attributes, name_of, refused_attributes, storage, unmoved
 from .copying import copy_buckets
 from .history import Piece
 from .refresh import Window, call, length_of, never_refreshed, stale, time_of, time_text, widest, window_of
@@ -52,6 +52,7 @@ def make_plan(
     for entry in planner.dependents():
         planner.dependent(entry)
     planner.left_over()
+    planner.warn()
     return planner.plan
 
 
@@ -91,6 +92,7 @@ class _Planner:
         self.history: t.Mapping[Key, t.Sequence[Piece]] = {}
         self.source: Database | None = None
         self.copies: dict[Key, list[str]] = {}
+        self.skipped: dict[str, list[str]] = {}
 
     def _matches(self, entry: t.Mapping[str, t.Any]) -> bool:
         name = f"{entry['schema']}.{entry['name']}"
@@ -108,7 +110,7 @@ class _Planner:
         if found is None:
             refusal = self._refusal(entry)
             if refusal is not None:
-                self.plan.findings.append(Finding(identity, *refusal))
+                self._refused(identity, *refusal)
                 return
             self.plan.steps.append(self._creation(identity, entry))
             self.available.add(key_of(entry))
@@ -116,7 +118,7 @@ class _Planner:
             return
         else:
             self._attributes(identity, "aggregate", entry, found, self._alterations(entry, found))
-        self._report_refused_attributes(identity, entry)
+        self._report_attributes(identity, entry, found)
         if self.options.get("refresh", "full") != "none":
             self._refresh(identity, entry, found)
         if self.options.get("history", "preserve") != "ignore":
@@ -246,11 +248,26 @@ class _Planner:
             Step(identity, "alter", tuple(texts), reason="Its attributes differ.", exclusive=root, weight=_FIRST)
         )
 
-    def _report_refused_attributes(self, identity: Identity, entry: t.Mapping[str, t.Any]) -> None:
-        for told in refused_attributes(entry, self.existing.surroundings, self.facts):
-            attribute = Identity("attribute", identity.schema, identity.name)
-            hint = "Create the role, or grant the membership, and run the task again."
-            self.plan.findings.append(Finding(attribute, "unsupported", told, hint))
+    def _refused(self, identity: Identity, outcome: str, reason: str, hint: str) -> None:
+        """An object that will not be there, or something of it; nobody warns of what is only skipped but this."""
+        self.plan.findings.append(Finding(identity, outcome, reason, hint))
+        if outcome == "skipped":
+            self.skipped.setdefault(reason, []).append(f"{identity.schema}.{identity.name}")
+
+    def _report_attributes(
+        self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any] | None
+    ) -> None:
+        """Name what the object will not have."""
+        attribute = Identity("attribute", identity.schema, identity.name)
+        owner = found["owner"] if found is not None else self.existing.surroundings["user"]
+        refused = refused_attributes(entry, owner, self.existing.surroundings, self.facts)
+        left_out = [("skipped", f"Not moved: {text}.", run) for text, run in unmoved(entry, found)]
+        for outcome, reason, hint in [*refused, *left_out]:
+            self._refused(attribute, outcome, reason, hint)
+
+    def warn(self) -> None:
+        """One warning for each reason, however many objects share it."""
+        self.plan.warnings += [f"{', '.join(names)}: {reason}" for reason, names in self.skipped.items()]
 
     def _root(self, entry: t.Mapping[str, t.Any]) -> str:
         """The hypertable at the bottom of a hierarchy: creating an aggregate locks it."""
@@ -429,18 +446,18 @@ class _Planner:
                 )
             elif self._same_dependent(identity, entry, found):
                 self._attributes(identity, kind, entry, found, [])
-                self._report_refused_attributes(identity, entry)
+                self._report_attributes(identity, entry, found)
             return
         missing = [read for read in _reads(entry) if read not in self.available]
         refusal = self._in_the_way(entry)
         if missing:
             refusal = ("skipped", f"It stands on {'.'.join(missing[0][:2])}, which the target will not have.", "")
         if refusal is not None:
-            self.plan.findings.append(Finding(identity, *refusal))
+            self._refused(identity, *refusal)
             return
         self.available.add(key)
         self.plan.steps.append(self._dependent_creation(identity, entry))
-        self._report_refused_attributes(identity, entry)
+        self._report_attributes(identity, entry, None)
 
     def _same_dependent(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> bool:
         if entry["kind"] != "function":
