@@ -13,6 +13,7 @@ from tests.tooling.stage import CHECKOUT, build
 
 TOP_LEVEL = {
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "FILES.json",
     "LICENSE",
     "MANIFEST.json",
