@@ -102,6 +102,7 @@ class Finding:
     """An object without a step: present, drifted, unsupported, skipped, pending or failed, with reason and remedy.
 
     :param details: further keys for this object's entry in the result.
+    :param aside: skipped because the options leave it out or TimescaleDB keeps its own; no difference of the sides.
     """
 
     object: Identity
@@ -111,6 +112,7 @@ class Finding:
     before: str = ""
     after: str = ""
     details: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    aside: bool = False
 
 
 @dataclasses.dataclass

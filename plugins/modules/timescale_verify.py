@@ -10,7 +10,10 @@ module: timescale_verify
 short_description: Prove that a target holds what its source holds
 version_added: 0.1.0
 description:
-  - Compares two databases, object by object and row by row, and tells every difference. Both are only read.
+  - Compares two databases, object by object and row by row, and tells every difference.
+  - Nothing is changed. All sessions are read only, with one exception. To compare definitions of continuous aggregates
+    and of what reads them, V(objects) lets the target print both as temporary views, in a transaction that is rolled
+    back. On a standby this part cannot be compared.
   - A difference is a result, not a failure. RV(equal) tells whether everything that was asked for was compared and is
     the same.
   - Rows of a hypertable are compared in slices, one for each chunk of the source and for what lies between and beyond.
@@ -30,10 +33,17 @@ options:
       - V(aggregates) compares what continuous aggregates have stored.
       - V(sequences) looks for sequences that stand behind the source's, or behind what their columns hold.
       - V(owners), V(grants) and V(comments) compare these on schemas, relations, columns, sequences and functions.
+      - V(objects) compares indexes, constraints, triggers, rules, policies and their comments and states, the
+        definitions and storage of continuous aggregates, what reads them, columnstore settings, policies and jobs. The
+        comparison is that of M(dbops.timescale.timescale_post_data), M(dbops.timescale.timescale_cagg_sync) and
+        M(dbops.timescale.timescale_policy_sync); whatever they would do or could not do is a difference. It needs
+        C(pg_dump) where the module runs, of the source's PostgreSQL or later.
+      - V(objects) looks for constraints, triggers, rules, row security and comments that only the target has, but not
+        for indexes, and it does not look into single chunks.
     type: list
     elements: str
-    choices: [tables, rows, aggregates, sequences, owners, grants, comments]
-    default: [tables, rows, aggregates, sequences, owners, grants, comments]
+    choices: [tables, rows, aggregates, sequences, owners, grants, comments, objects]
+    default: [tables, rows, aggregates, sequences, owners, grants, comments, objects]
   rows:
     description:
       - How the rows of tables are compared.
@@ -63,6 +73,27 @@ options:
       - A role that is not named stands for itself.
     type: dict
     default: {}
+  include:
+    description:
+      - Kinds of objects that V(objects) compares only when they are named here, as
+        O(dbops.timescale.timescale_post_data#module:include).
+    type: list
+    elements: str
+    choices: [default_privileges, event_triggers, publications, subscriptions]
+    default: []
+  jobs_scheduled:
+    description:
+      - Whether a job that is paused on the target and active on the source is a difference.
+      - V(false) is for the time before jobs are activated. A job that is active on the target and paused on the source
+        is a difference always.
+    type: bool
+    default: true
+  client_path:
+    description:
+      - Folder of C(pg_dump), for V(objects). By default the usual folders are searched for the oldest one that fits the
+        source.
+      - A folder without C(pg_dump), or with one that is older than the source, gives an entry V(failed).
+    type: path
   jobs:
     description:
       - Number of connections to each side that work at the same time. Values below 1 count as 1.
@@ -134,7 +165,8 @@ objects:
     kind:
       description: >-
         V(table), V(view) and their like for what is there; V(rows) of a table; V(contents) and V(watermark) of an
-        aggregate; V(sequence position); V(owner), V(grant), V(comment).
+        aggregate; V(sequence position); V(owner), V(grant), V(comment); the kinds that the sync modules return; and
+        V(comparison) for a part of V(objects) that could not be compared at all.
       type: str
     schema:
       description: Schema.
@@ -143,13 +175,14 @@ objects:
       description: Name.
       type: str
     table:
-      description: What an owner, a grant or a comment belongs to.
+      description: What an owner, a grant, a comment, a constraint, an index or a trigger belongs to.
       returned: for these
       type: str
     outcome:
       description: >-
-        V(present) for the same on both sides, V(drifted) for a difference, V(failed) and V(skipped) for what could not
-        be compared.
+        V(present) for the same on both sides, V(drifted) for a difference, V(unsupported) for what the target lacks and
+        could not have, V(pending) for what waits for something else that is missing, V(failed) and V(skipped) for what
+        could not be compared.
       type: str
     reason:
       description: What differs.
@@ -213,10 +246,12 @@ import typing as t
 from ansible_collections.dbops.timescale.plugins.module_utils._argspec import ArgumentSpec, login_spec, source_spec
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
+from ansible_collections.dbops.timescale.plugins.module_utils._objects import compare_objects
 from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan, diff_of, result_of
+from ansible_collections.dbops.timescale.plugins.module_utils._post_data.selection import OPT_IN
 from ansible_collections.dbops.timescale.plugins.module_utils._verify.plan import compare_data
 
-SCOPE = ["tables", "rows", "aggregates", "sequences", "owners", "grants", "comments"]
+SCOPE = ["tables", "rows", "aggregates", "sequences", "owners", "grants", "comments", "objects"]
 
 
 def work(session: Session) -> dict[str, t.Any]:
@@ -225,6 +260,11 @@ def work(session: Session) -> dict[str, t.Any]:
     if session.source is None:
         raise BadInput("No source is given.", hint="Give it in source: both databases are read.")
     plan = Plan(findings=compare_data(session.source, session.target, session.params))
+    if "objects" in session.params["scope"]:
+        objects = compare_objects(session.source, session.target, session.params)
+        plan.findings += objects.findings
+        for text in objects.warnings:
+            session.module.warn(text)
     equal = all(finding.outcome == "present" for finding in plan.findings)
     result = {**result_of(plan, []), "equal": equal}
     return {**result, "diff": diff_of(plan)} if session.module._diff else result
@@ -239,6 +279,9 @@ def main() -> t.NoReturn:
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_schemas": {"type": "list", "elements": "str", "default": []},
             "owner_map": {"type": "dict", "default": {}},
+            "include": {"type": "list", "elements": "str", "choices": sorted(set(OPT_IN.values())), "default": []},
+            "jobs_scheduled": {"type": "bool", "default": True},
+            "client_path": {"type": "path"},
             "jobs": {"type": "int", "default": 2},
         }
     )

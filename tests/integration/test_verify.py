@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.playbook import run_module
-from tests.support.pool import Sample
+from tests.support.playbook import run_module, run_playbook
+from tests.support.pool import PAIRS, Pool, Sample
 
 DATA = ["rows", "sequences", "owners", "grants", "comments"]
 
@@ -109,3 +111,170 @@ def test_a_role_may_stand_for_another(sample: Sample) -> None:
 def test_a_source_is_needed(sample: Sample) -> None:
     login = {key: value for key, value in sample.login().items() if key != "source"}
     assert "source" in run_module("timescale_verify", login)["msg"]
+
+
+INCLUDE = ["publications", "default_privileges", "event_triggers"]
+JOB = "(SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = '{}' {})"
+NIGHTLY = JOB.format("nightly", "")
+COMPRESSION = JOB.format("policy_compression", "AND hypertable_name = 'fill_measurements'")
+CHANNELS = "ALTER TABLE public.sensor_channels {} CONSTRAINT sensor_channels_sensor_id_fkey"
+REFERENCES = "FOREIGN KEY (sensor_id) REFERENCES public.sensors (id) ON UPDATE CASCADE ON DELETE CASCADE"
+COVER = (
+    "DROP INDEX public.fill_measurements_cover_idx;"
+    " CREATE INDEX fill_measurements_cover_idx ON public.fill_measurements (batch) INCLUDE ({})"
+)
+CONFIG = "SELECT alter_job({}, config => jsonb_set(j.config, '{{compress_after}}', '\"{}\"'))" + (
+    " FROM timescaledb_information.jobs AS j WHERE j.job_id = {}"
+)
+LATEST = (
+    "CREATE OR REPLACE VIEW reports.latest_fill AS SELECT DISTINCT ON (sensor_id) sensor_id, bucket, avg_fill_level"
+    " FROM public.avg_fill_levels {} ORDER BY sensor_id, bucket DESC"
+)
+NOTE = (
+    "CREATE TRIGGER sensors_note BEFORE UPDATE ON public.sensors FOR EACH ROW EXECUTE FUNCTION public.note_delivery()"
+)
+
+# on the target: what plants a difference, what takes it back; then what must be told, alone
+PLANTED_OBJECTS = {
+    "foreign-key-missing": (
+        CHANNELS.format("DROP"),
+        f"{CHANNELS.format('ADD')} {REFERENCES}",
+        ("foreign_key", "public", "sensor_channels_sensor_id_fkey"),
+        "The target does not have it",
+    ),
+    "foreign-key-not-validated": (
+        f"{CHANNELS.format('DROP')}; {CHANNELS.format('ADD')} {REFERENCES} NOT VALID",
+        "ALTER TABLE public.sensor_channels VALIDATE CONSTRAINT sensor_channels_sensor_id_fkey",
+        ("foreign_key", "public", "sensor_channels_sensor_id_fkey"),
+        "not validated",
+    ),
+    "index-changed": (
+        COVER.format("sensor_id"),
+        COVER.format("fill_level"),
+        ("index", "public", "fill_measurements_cover_idx"),
+        "differs from the source's",
+    ),
+    "trigger-missing": (
+        "DROP TRIGGER fill_measurements_statement ON public.fill_measurements",
+        "",
+        ("trigger", "public", "fill_measurements_statement"),
+        "The target does not have it",
+    ),
+    "trigger-disabled": (
+        "ALTER TABLE public.deliveries DISABLE TRIGGER deliveries_note",
+        "ALTER TABLE public.deliveries ENABLE TRIGGER deliveries_note",
+        ("trigger_state", "public", "deliveries_note"),
+        "Only the target has it: DISABLE",
+    ),
+    "trigger-enabled": (
+        "ALTER TABLE public.deliveries ENABLE TRIGGER deliveries_disabled",
+        "ALTER TABLE public.deliveries DISABLE TRIGGER deliveries_disabled",
+        ("trigger_state", "public", "deliveries_disabled"),
+        "The target does not have it",
+    ),
+    "trigger-added": (
+        NOTE,
+        "DROP TRIGGER sensors_note ON public.sensors",
+        ("trigger", "public", "sensors_note"),
+        "Only the target has it",
+    ),
+    "comment-lost": (
+        "COMMENT ON INDEX public.fill_measurements_high_idx IS NULL",
+        "COMMENT ON INDEX public.fill_measurements_high_idx IS 'Nearly full'",
+        ("comment", "public", "index fill_measurements_high_idx"),
+        "The target does not have it",
+    ),
+    "view-changed": (
+        LATEST.format("WHERE avg_fill_level > 0"),
+        LATEST.format(""),
+        ("view", "reports", "latest_fill"),
+        "another one than the source's",
+    ),
+    "real-time-changed": (
+        "ALTER MATERIALIZED VIEW public.avg_fill_levels SET (timescaledb.materialized_only = true)",
+        "ALTER MATERIALIZED VIEW public.avg_fill_levels SET (timescaledb.materialized_only = false)",
+        ("continuous aggregate", "public", "avg_fill_levels"),
+        "attributes differ",
+    ),
+    "job-paused": (
+        f"SELECT alter_job({NIGHTLY}, scheduled => false)",
+        f"SELECT alter_job({NIGHTLY}, scheduled => true)",
+        ("job", "public", "nightly"),
+        "paused on the target and active on the source",
+    ),
+    "config-changed": (
+        CONFIG.format(COMPRESSION, "61 days", COMPRESSION),
+        CONFIG.format(COMPRESSION, "60 days", COMPRESSION),
+        ("columnstore_policy", "public", "fill_measurements"),
+        "compress_after",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def moved(servers: Pool) -> Iterator[Sample]:
+    """A pair after the whole move, jobs activated."""
+    made = servers.fresh(PAIRS[0])
+    variables = {
+        "timescale_migrate_hosts": "localhost",
+        "timescale_migrate_target": made.target.login_vars(made.target_db, "postgres"),
+        "timescale_migrate_source": made.source_login("postgres"),
+        "timescale_migrate_include": INCLUDE,
+    }
+    run = run_playbook("dbops.timescale.migrate", variables=variables)
+    assert run.rc == 0, [(event.task, event.result.get("msg")) for event in run.failures()] or run.stderr
+    assert [one["equal"] for one in run.results("timescale_verify")] == [True]
+    yield made
+    made.drop()
+
+
+def test_a_moved_database_is_equal(moved: Sample) -> None:
+    result = _verify(moved, include=INCLUDE)
+    assert _differences(result) == []
+    assert result["equal"]
+    kinds = {entry["kind"] for entry in result["objects"]}
+    assert {"foreign_key", "index", "trigger", "comment", "continuous aggregate", "job", "retention_policy"} <= kinds
+
+
+@pytest.mark.parametrize("name", PLANTED_OBJECTS)
+def test_a_planted_difference_of_objects_is_found_alone(moved: Sample, name: str) -> None:
+    plant, back, (kind, schema, called), word = PLANTED_OBJECTS[name]
+    back = (
+        back
+        or moved.source.execute(
+            moved.source_db,
+            f"SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = '{called}' AND NOT tgisinternal",
+        )[0][0]
+    )
+    moved.target.execute(moved.target_db, plant)
+    try:
+        result = _verify(moved, include=INCLUDE)
+        found = _differences(result)
+        assert [(one["kind"], one["schema"], one["name"]) for one in found] == [(kind, schema, called)], found
+        assert word in found[0]["reason"]
+        assert (found[0]["outcome"], result["equal"]) == ("drifted", False)
+    finally:
+        moved.target.execute(moved.target_db, back)
+    assert _verify(moved, include=INCLUDE, scope=["objects"])["equal"]
+
+
+def test_paused_jobs_may_wait_for_their_activation(moved: Sample) -> None:
+    moved.target.execute(moved.target_db, f"SELECT alter_job({NIGHTLY}, scheduled => false)")
+    try:
+        assert _verify(moved, include=INCLUDE, scope=["objects"], jobs_scheduled=False)["equal"]
+        assert not _verify(moved, include=INCLUDE, scope=["objects"])["equal"]
+    finally:
+        moved.target.execute(moved.target_db, f"SELECT alter_job({NIGHTLY}, scheduled => true)")
+
+
+def test_objects_that_cannot_be_compared_are_no_success(moved: Sample, tmp_path: Path) -> None:
+    result = _verify(moved, scope=["objects"], client_path=str(tmp_path))
+    assert [(one["kind"], one["outcome"]) for one in _differences(result)] == [("comparison", "failed")]
+    assert "pg_dump" in _differences(result)[0]["reason"]
+    assert not result["equal"]
+
+
+def test_schemas_choose_objects(moved: Sample) -> None:
+    result = _verify(moved, scope=["objects"], schemas=["reports"])
+    assert {one["schema"] for one in result["objects"] if one["kind"] != "system_job"} == {"reports"}
+    assert result["equal"]

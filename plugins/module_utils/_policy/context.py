@@ -147,6 +147,10 @@ class Context:
         """Note an object that needs no step."""
         self.plan.findings.append(Finding(identity, outcome, reason, hint, before, after))
 
+    def leave(self, identity: Identity, reason: str, hint: str = "") -> None:
+        """Note a job that the extension of the target keeps by itself."""
+        self.plan.findings.append(Finding(identity, "skipped", reason, hint, aside=True))
+
     def add(self, step: Step, option: str, relation: Name | None) -> None:
         """Add a step of one kind; its key is made unique."""
         self._numbers[step.key] += 1

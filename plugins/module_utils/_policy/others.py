@@ -61,7 +61,7 @@ def system_jobs(context: Context) -> None:
 def _system_job(context: Context, wanted: Job, existing: Job | None) -> None:
     identity = Identity("system_job", "", wanted.proc_name)
     if existing is None:
-        context.find(identity, "skipped", f"TimescaleDB {context.version} on the target has no such job.")
+        context.leave(identity, f"TimescaleDB {context.version} on the target has no such job.")
         return
     found = differences(wanted, existing, context.names - {"job_name", "check_config", "attached"})
     # Keys that only the target's version has are its own.
@@ -73,7 +73,7 @@ def _system_job(context: Context, wanted: Job, existing: Job | None) -> None:
         context.find(identity, "present")
     elif not context.options.system_jobs:
         reason = f"One of the extension's own jobs differs ({told})."
-        context.find(identity, "skipped", reason, "system_jobs: true copies it.")
+        context.leave(identity, reason, "system_jobs: true copies it.")
     else:
         condition = context.writer.system_condition(wanted)
         keys = {name[len("config.") :]: after for name, (_before, after) in found.items() if name.startswith("config.")}

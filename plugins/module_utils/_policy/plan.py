@@ -228,7 +228,7 @@ def _strangers(context: Context) -> None:
             continue
         identity = Identity("job", job.proc_schema, job.proc_name, str(job.relation or ""))
         if job.proc_name in _NOT_NEEDED:
-            context.find(identity, "skipped", f"Not copied: {_NOT_NEEDED[job.proc_name]}")
+            context.leave(identity, f"Not copied: {_NOT_NEEDED[job.proc_name]}")
         else:
             reason = "It runs a procedure of the extension, but was made by hand (add_job) or is of an unknown kind."
             hint = "Make it on the target by hand, and leave it out by exclude."

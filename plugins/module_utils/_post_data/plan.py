@@ -69,11 +69,13 @@ class _Planner:
     def look_at(self, item: Item) -> None:
         """Give one item its step or its finding."""
         if item.thing is not None and item.thing.own:
-            self._settle(item, "skipped", "It belongs to TimescaleDB, which makes its own where it needs one.")
+            reason = "It belongs to TimescaleDB, which makes its own where it needs one."
+            self.plan.findings.append(Finding(item.identity, "skipped", reason, aside=True))
+            self._note(item, "skipped")
             return
         reason = left_out(item, self.options)
         if reason:
-            self.plan.findings.append(Finding(item.identity, "skipped", reason))
+            self.plan.findings.append(Finding(item.identity, "skipped", reason, aside=True))
             self._note(item, "present" if item.identity in self.target.things else "skipped")
             return
         if item.thing is None:

@@ -90,6 +90,10 @@ class Options:
             tablespaces={str(key): str(value) for key, value in (params["tablespace_map"] or {}).items()},
         )
 
+    def in_schemas(self, schema: str) -> bool:
+        """Whether the options leave a schema in."""
+        return (not self.schemas or _matches(schema, self.schemas)) and not _matches(schema, self.exclude_schemas)
+
 
 def left_out(item: Item, options: Options) -> str:
     """Why an item is none of the task's business, empty when it is."""

@@ -23,12 +23,19 @@ from .statements import document_of
 from .wanted import Item, wanted_items
 
 if t.TYPE_CHECKING:
+    from .._connection import Database
     from .._module import Session
 
-__all__ = ["plan_of"]
+__all__ = ["compare", "plan_of"]
 
 # Kinds that are always in the section; a validated check, for example, comes with its table.
 _ALWAYS = ("index", "primary_key", "unique", "exclude", "foreign_key", "trigger", "rule", "policy", "statistics")
+# Kinds that refuse, change or hide rows, and what is said of objects: on the target alone they are differences too.
+# An index is none, because it costs time only.
+_TELLING = (
+    *("primary_key", "unique", "exclude", "foreign_key", "check", "trigger", "trigger_state", "rule", "rule_state"),
+    *("policy", "row_security", "comment"),
+)
 _NAMED = 20  # objects that the warning lists
 
 
@@ -37,21 +44,53 @@ def plan_of(session: Session, options: Options) -> Plan:
 
     :raises BadInput: the archive cannot be made or read.
     """
-    # Three waits that have nothing to do with each other: pg_dump, the source's catalog, the target's.
-    with ThreadPoolExecutor(max_workers=2) as others:
-        reading = others.submit(read, session.target)
-        making = others.submit(_archive, session)
-        document = _document(session)
-        archive = making.result()
-        source = Inventory(document or document_of(archive))
-        items = wanted_items(archive, source)
-        target = Inventory(reading.result())
+    items, source, target = _read(session.target, lambda: _archive(session), lambda: _document(session))
     plan = make_plan(items, source, target, session.target.facts, options)
     if session.check_mode and session.params["second_part"]:
         first = dataclasses.replace(options, row_security="none", dependents=False, refresh=False)
         _leave_out(plan, make_plan(items, source, target, session.target.facts, first))
     plan.warnings += _not_in_archive(items, source, session.params["dump_file"])
     return plan
+
+
+def compare(source: Database, target: Database, options: Options, client_path: str = "") -> Plan:
+    """What would have to be done between two databases, and what only the target has; both are only read.
+
+    :param client_path: the folder of pg_dump.
+    :raises BadInput: there is no fitting pg_dump.
+    :raises TimescaleError: pg_dump failed.
+    """
+    items, wanted, existing = _read(target, lambda: dumped(source, "", client_path=client_path), lambda: read(source))
+    plan = make_plan(items, wanted, existing, target.facts, options)
+    plan.warnings += _not_in_archive(items, wanted, None)
+    plan.findings += _surplus(wanted, existing, options)
+    return plan
+
+
+def _surplus(source: Inventory, target: Inventory, options: Options) -> list[Finding]:
+    """What the target alone has; a trigger that is only disabled there is an object of its own, its state."""
+    findings = []
+    for identity, thing in target.things.items():
+        chosen = identity.kind in _TELLING and identity.name != "_RETURN" and options.in_schemas(identity.schema)
+        usual = thing.own or thing.inherited or thing.definition == "ENABLE"  # the state of a partition's trigger
+        if chosen and identity not in source.things and not usual:
+            reason = f"Only the target has it: {thing.definition}."
+            hint = "Take it back on the target if it is not wanted."
+            findings.append(Finding(identity, "drifted", reason, hint, before=thing.definition))
+    return findings
+
+
+def _read(
+    target: Database, make_archive: t.Callable[[], Archive], read_source: t.Callable[[], Document | None]
+) -> tuple[list[Item], Inventory, Inventory]:
+    """Three waits that have nothing to do with each other: pg_dump, the source's catalog, the target's."""
+    with ThreadPoolExecutor(max_workers=2) as others:
+        reading = others.submit(read, target)
+        making = others.submit(make_archive)
+        document = read_source()
+        archive = making.result()
+        source = Inventory(document or document_of(archive))
+        return wanted_items(archive, source), source, Inventory(reading.result())
 
 
 def _document(session: Session) -> Document | None:
