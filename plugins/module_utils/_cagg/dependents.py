@@ -1,0 +1,115 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Views, materialized views and functions that stand on aggregates."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._plan import Finding, Identity, Step
+from .._sql import identifier, literal, raw, statement
+from .attributes import FRESH, name_of
+from .draft import FIRST, KIND, Draft
+from .target import Key, key_of
+
+__all__ = ["Dependents"]
+
+
+class Dependents:
+    """Plans them after the aggregates."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+
+    def ordered(self) -> list[t.Mapping[str, t.Any]]:
+        """Views, materialized views and functions that stand on selected aggregates, in the order of creation."""
+        entries = {key_of(entry): entry for entry in self.draft.wanted["dependents"]}
+        taken = {key_of(entry) for entry in self.draft.selected}
+        ordered: list[t.Mapping[str, t.Any]] = []
+        waiting = dict(entries)
+        while waiting:
+            ready = [
+                key
+                for key, entry in waiting.items()
+                if not any(read in waiting and read != key for read in _reads(entry))
+            ]
+            for key in ready or list(waiting):  # a circle cannot be; were there one, it would be refused by the server
+                entry = waiting.pop(key)
+                if any(read in taken for read in _reads(entry)):
+                    taken.add(key)
+                    ordered.append(entry)
+        return ordered
+
+    def plan(self, entry: t.Mapping[str, t.Any]) -> None:
+        """Create what stands on an aggregate, or compare it."""
+        key, kind = key_of(entry), entry["kind"]
+        name = entry["name"] + (f"({entry['arguments']})" if kind == "function" else "")
+        identity = Identity(kind, entry["schema"], name)
+        found = self.draft.there.get(key)
+        if found is not None:
+            if found["kind"] != kind:
+                self.draft.plan.findings.append(
+                    Finding(identity, "unsupported", f"A {found['kind']} of that name is in the way.")
+                )
+            elif self._same_dependent(identity, entry, found):
+                self.draft.alter(identity, kind, entry, found, [])
+                self.draft.report(identity, entry, found)
+            return
+        missing = [read for read in _reads(entry) if read not in self.draft.available]
+        refusal = self.draft.in_the_way(entry)
+        if missing:
+            refusal = ("skipped", f"It stands on {'.'.join(missing[0][:2])}, which the target will not have.", "")
+        if refusal is not None:
+            self.draft.refused(identity, *refusal)
+            return
+        self.draft.available.add(key)
+        self.draft.plan.steps.append(self._dependent_creation(identity, entry))
+        self.draft.report(identity, entry, None)
+
+    def _same_dependent(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> bool:
+        if entry["kind"] != "function":
+            return self.draft.same(identity, entry, found)
+        if self.draft.existing.texts[key_of(entry)].strip() == found["definition"].strip():
+            return True
+        reason, hint = "Its definition is another one than the source's.", "Replace it by hand, or leave it."
+        self.draft.plan.findings.append(
+            Finding(identity, "drifted", reason, hint, found["definition"], entry["definition"])
+        )
+        return False
+
+    def _dependent_creation(self, identity: Identity, entry: t.Mapping[str, t.Any]) -> Step:
+        text = self.draft.existing.texts[key_of(entry)].strip()
+        fresh = {**FRESH, "owner": self.draft.existing.surroundings["user"]}
+        if entry["kind"] == "function":
+            fresh["acl"] = [{"grantee": None, "privilege": "EXECUTE", "grantable": False}]
+            create = text
+        else:
+            pairs = [option.split("=", 1) for option in entry["options"] or ()]
+            options = ", ".join(statement("{} = {}", identifier(key), literal(value)) for key, value in pairs)
+            create = statement(
+                "CREATE {} {}{} AS\n{}{}",
+                raw(entry["kind"].upper()),
+                name_of(entry),
+                raw(f" WITH ({options})" if options else ""),
+                raw(text),
+                raw("\nWITH NO DATA" if entry["kind"] == "materialized view" else ""),
+            )
+        reads = tuple(self._label(read) for read in _reads(entry))
+        texts = [create, *self.draft.described(entry["kind"], entry, fresh)]
+        return Step(
+            identity, "create", tuple(texts), reason="The target does not have it.", depends_on=reads, weight=FIRST
+        )
+
+    def _label(self, key: Key) -> str:
+        for entry in self.draft.wanted["dependents"]:
+            if key_of(entry) == key:
+                name = entry["name"] + (f"({entry['arguments']})" if entry["kind"] == "function" else "")
+                return Identity(entry["kind"], entry["schema"], name).label
+        return Identity(KIND, key[0], key[1]).label
+
+
+def _reads(entry: t.Mapping[str, t.Any]) -> list[Key]:
+    return [(schema, name, arguments or "") for schema, name, arguments in entry["reads"] or ()]

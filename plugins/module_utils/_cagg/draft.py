@@ -1,0 +1,137 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""What all parts of the planning share: both sides, the plan while it grows, and how an object is judged."""
+
+from __future__ import annotations
+
+import fnmatch
+import typing as t
+
+from .._connection import Facts
+from .._plan import Finding, Identity, Plan, Step
+from .attributes import attributes, refused_attributes, unmoved
+from .target import Existing, Key, key_of
+
+__all__ = ["FIRST", "KIND", "Draft"]
+
+KIND = "continuous aggregate"
+FIRST = 2**62  # creation goes before every refresh that could run instead
+_RELATIONS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
+
+
+class Draft:
+    """The plan while it grows: which objects will be there, and what has been refused.
+
+    :param wanted: the source's document.
+    :param existing: the target, with both sides' definitions printed by it.
+    :param options: the module's options.
+    """
+
+    def __init__(
+        self,
+        wanted: t.Mapping[str, t.Any],
+        wanted_facts: Facts,
+        existing: Existing,
+        target_facts: Facts,
+        options: t.Mapping[str, t.Any],
+    ) -> None:
+        self.wanted, self.wanted_facts = wanted, wanted_facts
+        self.existing, self.facts, self.options = existing, target_facts, options
+        self.plan = Plan()
+        self.there = {key_of(e): e for e in existing.document["aggregates"] + existing.document["dependents"]}
+        self.relations = {(r["schema"], r["name"]): r for r in existing.surroundings["relations"]}
+        self.hypertables = {(h["schema"], h["name"]): h for h in existing.document["hypertables"]}
+        self.source_hypertables = {(h["schema"], h["name"]): h for h in wanted["hypertables"]}
+        self.selected = [entry for entry in wanted["aggregates"] if self.matches(entry)]
+        self.available: set[Key] = set(self.there)
+        self.skipped: dict[str, list[str]] = {}
+
+    def matches(self, entry: t.Mapping[str, t.Any]) -> bool:
+        """Whether include and exclude choose an aggregate."""
+        name = f"{entry['schema']}.{entry['name']}"
+        include, exclude = self.options.get("include") or ["*"], self.options.get("exclude") or []
+        return any(fnmatch.fnmatchcase(name, p) for p in include) and not any(
+            fnmatch.fnmatchcase(name, p) for p in exclude
+        )
+
+    def in_the_way(self, entry: t.Mapping[str, t.Any]) -> tuple[str, str, str] | None:
+        """Why nothing of that name can be created: outcome, reason, remedy."""
+        relation = self.relations.get((entry["schema"], entry["name"]))
+        if entry["schema"] not in self.existing.surroundings["schemas"]:
+            return (
+                "unsupported",
+                f"The target has no schema {entry['schema']}.",
+                "Restore the schemas before the aggregates.",
+            )
+        if relation is not None and entry.get("kind") != "function":
+            kind = _RELATIONS.get(relation["kind"], "relation")
+            label = f"{entry['schema']}.{entry['name']}"
+            return (
+                "unsupported",
+                f"A {kind} {label} of the target is in the way.",
+                "Look at it, then rename or drop it.",
+            )
+        return None
+
+    def same(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> bool:
+        """Whether the target prints both definitions the same; a finding where not."""
+        ours, theirs = self.existing.printed.get(key_of(entry), ({}, {}))
+        if "printed" in ours and ours["printed"] == theirs.get("printed"):
+            return True
+        reason = "Its definition is another one than the source's."
+        if "message" in ours:
+            reason = f"The target cannot parse the source's definition: {ours['message']}"
+        hint = "Drop it on the target and run the task again, or leave it."
+        self.plan.findings.append(Finding(identity, "drifted", reason, hint, found["definition"], entry["definition"]))
+        return False
+
+    def described(self, kind: str, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> list[str]:
+        """Statements for comments, owner and grants."""
+        return attributes(kind, entry, found, self.existing.surroundings, self.facts)
+
+    def alter(
+        self,
+        identity: Identity,
+        kind: str,
+        entry: t.Mapping[str, t.Any],
+        found: t.Mapping[str, t.Any],
+        texts: list[str],
+    ) -> None:
+        """A step for what differs, the given statements first; present when nothing does."""
+        texts = texts + self.described(kind, entry, found)
+        if not texts:
+            self.plan.findings.append(Finding(identity, "present"))
+            return
+        root = (self.root(entry),) if kind == "aggregate" else ()
+        self.plan.steps.append(
+            Step(identity, "alter", tuple(texts), reason="Its attributes differ.", exclusive=root, weight=FIRST)
+        )
+
+    def refused(self, identity: Identity, outcome: str, reason: str, hint: str) -> None:
+        """An object that will not be there, or something of it; nobody warns of what is only skipped but this."""
+        self.plan.findings.append(Finding(identity, outcome, reason, hint))
+        if outcome == "skipped":
+            self.skipped.setdefault(reason, []).append(f"{identity.schema}.{identity.name}")
+
+    def report(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any] | None) -> None:
+        """Name what the object will not have."""
+        attribute = Identity("attribute", identity.schema, identity.name)
+        owner = found["owner"] if found is not None else self.existing.surroundings["user"]
+        refused = refused_attributes(entry, owner, self.existing.surroundings, self.facts)
+        left_out = [("skipped", f"Not moved: {text}.", run) for text, run in unmoved(entry, found)]
+        for outcome, reason, hint in [*refused, *left_out]:
+            self.refused(attribute, outcome, reason, hint)
+
+    def warn(self) -> None:
+        """One warning for each reason, however many objects share it."""
+        self.plan.warnings += [f"{', '.join(names)}: {reason}" for reason, names in self.skipped.items()]
+
+    def root(self, entry: t.Mapping[str, t.Any]) -> str:
+        """The hypertable at the bottom of a hierarchy: creating an aggregate locks it."""
+        by_name = {(e["schema"], e["name"]): e for e in self.wanted["aggregates"]}
+        while entry["parent"] and tuple(entry["parent"]) in by_name:
+            entry = by_name[tuple(entry["parent"])]
+        return ".".join(entry["hypertable"] or entry["parent"] or ())

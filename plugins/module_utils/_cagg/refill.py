@@ -1,0 +1,178 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Steps that fill aggregates: refreshes, and copies of what no refresh can bring back."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connection import Database
+from .._errors import BadInput
+from .._plan import Finding, Identity, Step
+from .copying import copy_buckets
+from .draft import Draft
+from .history import Piece
+from .refresh import Window, call, length_of, never_refreshed, stale, time_of, time_text, widest, window_of
+from .target import Key, key_of
+
+__all__ = ["Refill"]
+
+
+class Refill:
+    """What is filled so far, parents before children: an aggregate's part depends on its parent's.
+
+    :param history: what the target cannot recompute.
+    :param source: the session that history is copied from; it is not used here.
+    """
+
+    def __init__(self, draft: Draft, history: t.Mapping[Key, t.Sequence[Piece]], source: Database | None) -> None:
+        self.draft, self.history, self.source = draft, history, source
+        self.windows: dict[Key, Window] = {}
+        self.parts: dict[Key, list[tuple[int, int]]] = {}
+        self.copies: dict[Key, list[str]] = {}
+
+    def fill(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any] | None) -> None:
+        """Refresh an aggregate and copy its history, as far as the options want it."""
+        if self.draft.options.get("refresh", "full") != "none":
+            self._refresh(identity, entry, found)
+        if self.draft.options.get("history", "preserve") != "ignore":
+            self._history(identity, entry)
+
+    def _refresh(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any] | None) -> None:
+        key = key_of(entry)
+        window = window_of(entry, self._input_first(entry), *self._bounds(entry))
+        if window is None:
+            return
+        self.windows[key] = window
+        batch = (
+            length_of(self.draft.options["refresh_batch"], entry) if self.draft.options.get("refresh_batch") else None
+        )
+        invalid = None if found is None else [*(found["invalid"] or ()), *self._from_parent(entry)]
+        parts = stale(entry, window, invalid, batch)
+        self.parts[key] = parts
+        if not parts:
+            return
+        self.draft.plan.steps.append(
+            Step(
+                Identity("refresh", identity.schema, identity.name),
+                "refresh",
+                tuple(call(entry, low, high, self.draft.facts) for low, high in parts),
+                reason="Its materialization is not current.",
+                depends_on=(identity.label, *self._parent_work(entry)),
+                weight=parts[0][1] - parts[-1][0],
+                atomic=False,
+                shared=(self.draft.root(entry),),
+            )
+        )
+
+    def _parent_work(self, entry: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+        if not entry["parent"]:
+            return ()
+        return (Identity("refresh", *entry["parent"]).label, *self.copies.get((*entry["parent"], ""), ()))
+
+    def _from_parent(self, entry: t.Mapping[str, t.Any]) -> list[tuple[int, int]]:
+        """What the parent's refresh in this run may change, which no log tells yet."""
+        parts = self.parts.get((*entry["parent"], ""), []) if entry["parent"] else []
+        return [(low - widest(entry), high) for low, high in parts]
+
+    def _input_first(self, entry: t.Mapping[str, t.Any]) -> int | None:
+        """The first time value of what an aggregate reads."""
+        if entry["parent"]:
+            window = self.windows.get((*entry["parent"], ""))
+            return window.first if window is not None else None
+        name = tuple(entry["hypertable"])
+        extent = self.draft.hypertables.get(name, {}).get("extent") or self.draft.source_hypertables.get(name, {}).get(
+            "extent"
+        )
+        return int(extent[0]) if extent else None
+
+    def _bounds(self, entry: t.Mapping[str, t.Any]) -> tuple[int | None, int | None]:
+        label = f"{entry['schema']}.{entry['name']}"
+
+        def bound(option: str) -> int | None:
+            text = self.draft.options.get(option)
+            return time_of(text, entry["time_type"], option, label) if text else None
+
+        if self.draft.options.get("refresh") != "window":
+            return None, bound("refresh_end")
+        if not self.draft.options.get("refresh_start") and not self.draft.options.get("refresh_end"):
+            raise BadInput(
+                "refresh: window has neither refresh_start nor refresh_end.", hint="Give one of them, or both."
+            )
+        return bound("refresh_start"), bound("refresh_end")
+
+    def _history(self, identity: Identity, entry: t.Mapping[str, t.Any]) -> None:
+        """Copy what cannot be recomputed, after the refresh: before it, the next refresh would delete the copy."""
+        history = Identity("history", identity.schema, identity.name)
+        if not entry["finalized"] and not never_refreshed(entry):
+            reason = "The source stores partials, which no query can copy. Buckets without raw rows would be lost."
+            hint = "CALL cagg_migrate on the source first (TimescaleDB 2.8 and later), or set history: ignore."
+            self.draft.plan.findings.append(Finding(history, "unsupported", reason, hint))
+        for piece in self.history.get(key_of(entry), ()):
+            if piece.unseen and not entry["materialized_only"]:
+                reason = "Old buckets lie behind what the target can materialize: real-time queries hide them."
+                hint = "They are visible after the first refresh that finds a raw row behind them."
+                self.draft.plan.findings.append(Finding(history, "pending", reason, hint))
+        rewritten = list(self.parts.get(key_of(entry), ()))
+        pieces = [
+            piece
+            for piece in self.history.get(key_of(entry), ())
+            if not piece.same or any(low < piece.high and high > piece.low for low, high in rewritten)
+        ]
+        if pieces and self.source is not None:
+            refreshed = self._refresh_before(identity, entry, pieces)
+            for piece in pieces:
+                self._copy(identity, entry, piece, refreshed, copy_buckets(self.source, entry, piece.low, piece.high))
+
+    def _refresh_before(self, identity: Identity, entry: t.Mapping[str, t.Any], pieces: t.Sequence[Piece]) -> str:
+        """The key of the refresh that covers these pieces; where none is asked for, of one for them alone.
+
+        What has never been refreshed with bounds of its own is deleted by the first refresh that comes across it.
+        """
+        refresh = Identity("refresh", identity.schema, identity.name)
+        if self.draft.options.get("refresh", "full") == "full":
+            return refresh.label
+        step = Step(
+            refresh,
+            "refresh",
+            tuple(call(entry, piece.low, piece.high + widest(entry), self.draft.facts) for piece in pieces),
+            reason="Buckets are copied there.",
+            key=f"{refresh.label} before history",
+            depends_on=(identity.label, refresh.label, *self._parent_work(entry)),
+            atomic=False,
+            shared=(self.draft.root(entry),),
+        )
+        self.draft.plan.steps.append(step)
+        return step.key
+
+    def _copy(
+        self,
+        identity: Identity,
+        entry: t.Mapping[str, t.Any],
+        piece: Piece,
+        refreshed: str,
+        work: t.Callable[[Database], None],
+    ) -> None:
+        key, kind = key_of(entry), entry["time_type"]
+        low, high = time_text(piece.low, kind).split("::")[0], time_text(piece.high, kind).split("::")[0]
+        label = f"{identity.schema}.{identity.name}"
+        told = (
+            f"-- {piece.rows} rows of {piece.buckets} buckets of {label} from {low} to {high}: copied from the source"
+        )
+        step = Step(
+            Identity("history", identity.schema, f"{low} to {high}", table=identity.name),
+            "refresh",
+            (told,),
+            reason="The target has no rows to recompute these buckets from.",
+            depends_on=(identity.label, refreshed, *self._parent_work(entry)),
+            weight=piece.rows,
+            shared=(self.draft.root(entry),),
+            details={"rows": piece.rows, "buckets": piece.buckets},
+            work=work,
+        )
+        self.draft.plan.steps.append(step)
+        self.copies.setdefault(key, []).append(step.key)
+        self.parts.setdefault(key, []).append((piece.low, piece.high))
