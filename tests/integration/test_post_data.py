@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -230,6 +231,34 @@ def test_an_invalid_index_is_built_again_and_a_key_is_validated(plain_sample: Sa
         "foreign_key sensor_channels_sensor_id_fkey",
     }
     assert _compared(target, db) == _compared(sample.source, sample.source_db)
+
+
+def test_an_index_that_a_chunk_lacks_is_completed(servers: Pool, pair: Pair) -> None:
+    sample = servers.fresh(pair)
+    target, db = sample.target, sample.target_db
+    lost = """
+        SELECT format('%I.%I', n.nspname, i.relname), r.relname
+        FROM timescaledb_information.chunks k
+        JOIN pg_class c ON c.oid = format('%I.%I', k.chunk_schema, k.chunk_name)::regclass
+        JOIN pg_index x ON x.indrelid = c.oid JOIN pg_class i ON i.oid = x.indexrelid
+        JOIN pg_namespace n ON n.oid = i.relnamespace
+        JOIN pg_class r ON r.oid = format('%I.%I', k.hypertable_schema, k.hypertable_name)::regclass
+        WHERE k.hypertable_name = 'fill_measurements' AND NOT x.indisunique AND x.indexprs IS NULL
+        ORDER BY c.oid, i.oid LIMIT 1"""
+    try:
+        _run(sample)
+        with contextlib.closing(target.connect(db)) as connection, connection.cursor() as cursor:
+            # With the hooks off, as an interrupted build leaves it.
+            cursor.execute(lost)
+            row = cursor.fetchone()
+            assert row is not None
+            cursor.execute("SET timescaledb.restoring = on")
+            cursor.execute(f"DROP INDEX {row[0]}")
+        ran = _run(sample)
+        assert [entry["reason"] for entry in ran["objects"] if entry["outcome"] == "created"] == ["1 chunks lack it."]
+        assert _run(sample)["changed"] is False
+    finally:
+        sample.drop()
 
 
 def test_what_a_hypertable_refuses_is_found_before(servers: Pool, pair: Pair) -> None:

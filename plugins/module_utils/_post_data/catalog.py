@@ -62,6 +62,26 @@ relation AS (
 )
 """
 
+# The names of an index's columns; an expression counts as an empty name, because TimescaleDB folds constants in chunks.
+_COLUMNS = """(
+  SELECT array_agg(coalesce(a.attname, '') ORDER BY u.place)
+  FROM unnest({index}.indkey::int2[]) WITH ORDINALITY AS u (attnum, place)
+  LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = {index}.indrelid AND a.attnum = u.attnum AND u.attnum <> 0
+)"""
+
+# How many chunks have no valid index like the hypertable's: an interrupted build, or one made while hooks were off.
+_LACKING = f"""(
+  SELECT count(*) FROM chunk AS k
+  JOIN pg_catalog.pg_class AS kc ON kc.oid = k.relid AND kc.relkind = 'r'
+  WHERE k.hypertable_id = r.hypertable_id AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_index AS kx
+    JOIN pg_catalog.pg_class AS ki ON ki.oid = kx.indexrelid
+    WHERE kx.indrelid = k.relid AND kx.indisvalid AND kx.indisunique = x.indisunique AND ki.relam = i.relam
+      AND kx.indclass = x.indclass AND (kx.indpred IS NULL) = (x.indpred IS NULL)
+      AND {_COLUMNS.format(index="kx")} = {_COLUMNS.format(index="x")}
+  )
+)"""
+
 # One query for each part of the document. A column that older servers lack is taken from the row as JSON.
 _PARTS = {
     "relations": """
@@ -76,9 +96,10 @@ SELECT r.oid::int8, r.schema, r.name, r.kind, r.relrowsecurity AS row_security, 
        CASE WHEN r.hypertable_id IS NOT NULL THEN
          (SELECT count(*) FROM chunk AS k WHERE k.hypertable_id = r.hypertable_id) ELSE 0 END AS chunks
 FROM relation AS r""",
-    "indexes": """
+    "indexes": f"""
 SELECT i.oid::int8, x.indrelid::int8 AS relation, i.relname AS name, pg_get_indexdef(i.oid) AS definition,
-       x.indisvalid AND x.indisready AND x.indislive AS valid, x.indisclustered AS clustered,
+       x.indisvalid AND x.indisready AND x.indislive AS valid,
+       CASE WHEN r.hypertable_id IS NULL THEN 0 ELSE {_LACKING} END AS lacking, x.indisclustered AS clustered,
        x.indisreplident AS replica_identity, c.oid::int8 AS constraint, obj_description(i.oid, 'pg_class') AS comment,
        (SELECT string_agg(o, ', ') FROM unnest(i.reloptions) AS o) AS options,
        (SELECT i2.inhparent::int8 FROM pg_catalog.pg_inherits AS i2 WHERE i2.inhrelid = i.oid) AS parent,

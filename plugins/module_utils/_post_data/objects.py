@@ -88,7 +88,8 @@ class Thing:
     :param definition: the text that is compared.
     :param relation: what it belongs to, None for objects of the database.
     :param reads: further relations it needs (a rule's, a policy's, a foreign key's other table).
-    :param valid: False for an index that a failed build left behind.
+    :param valid: False for an index that a failed build left behind, or that chunks lack.
+    :param lacking: how many chunks of the hypertable have no such index.
     :param own: it is TimescaleDB's own.
     :param inherited: a partition's copy of its parent's trigger.
     """
@@ -98,6 +99,7 @@ class Thing:
     relation: Name | None = None
     reads: tuple[Name, ...] = ()
     valid: bool = True
+    lacking: int = 0
     own: bool = False
     inherited: bool = False
 
@@ -160,7 +162,8 @@ class Inventory:
         if row["constraint"] is None:
             # A partitioned index is invalid until its last partition is attached: that is work left, not damage.
             valid = row["valid"] or self.relations[relation].kind == "p"
-            made = Thing(identity, row["definition"], relation, valid=valid)
+            lacking = int(row.get("lacking") or 0)
+            made = Thing(identity, row["definition"], relation, valid=valid and not lacking, lacking=lacking)
             self._add(made, "indexes", row["oid"], row["comment"])
         elif row["comment"] is not None:
             self._add(Thing(comment_on(identity), row["comment"], relation))
@@ -186,9 +189,11 @@ class Inventory:
         referenced = self.names.get(row["referenced"])
         identity = Identity(CONSTRAINTS[row["type"]], schema, row["name"], table)
         reads = (referenced,) if referenced else ()
-        index = self._indexes_by_oid.get(row["index"]) if row["type"] in ("p", "u") else None
+        own_index = row["type"] in ("p", "u", "x")
+        index = self._indexes_by_oid.get(row["index"]) if own_index else None
         options = f" WITH ({index['options']})" if index and index["options"] else ""
-        thing = Thing(identity, row["definition"] + options, relation, reads)
+        lacking = int((index or {}).get("lacking") or 0)
+        thing = Thing(identity, row["definition"] + options, relation, reads, lacking=lacking)
         self._add(thing, "constraints", row["oid"], row["comment"])
 
     def _triggers(self, row: dict[str, t.Any]) -> None:

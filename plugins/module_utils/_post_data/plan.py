@@ -90,7 +90,10 @@ class _Planner:
 
     def _compare(self, item: Item, thing: Thing) -> None:
         there = self.target.things.get(item.identity)
-        if there is not None and there.valid and there.definition == thing.definition:
+        if there is not None and there.lacking and item.identity.kind in CONSTRAINTS.values():
+            reason, hint = f"{there.lacking} chunks lack it.", "Drop it there and run the task again."
+            self._settle(item, "drifted", reason, hint, there.definition, thing.definition)
+        elif there is not None and there.valid and there.definition == thing.definition:
             self._settle(item, "present")
         elif there is not None and there.valid and not self._is_placeholder(item, there):
             self._differs(item, thing, there)
@@ -139,7 +142,7 @@ class _Planner:
         action = "refresh" if item.identity.kind == "refresh" else "create"
         if there is not None and not there.valid:
             drop = statement("DROP INDEX {}", identifier(item.identity.schema, item.identity.name))
-            self._step(item, thing, (drop, *texts), "rebuild", "A failed build left it invalid.", there.definition)
+            self._step(item, thing, (drop, *texts), "rebuild", _damage(there), there.definition)
             return
         self._step(item, thing, texts, action)
 
@@ -276,6 +279,10 @@ class _Planner:
     def _note(self, item: Item, outcome: str, key: str = "") -> None:
         verdicts = self.verdicts.setdefault(item.entry.dump_id, [])
         verdicts.append(_Verdict(outcome, item.identity.label, key))
+
+
+def _damage(there: Thing) -> str:
+    return f"{there.lacking} chunks lack it." if there.lacking else "A failed build left it invalid."
 
 
 def _dotted(name: Name) -> str:
