@@ -201,6 +201,10 @@ objects:
     duration_ms:
       description: Milliseconds.
       type: int
+    started_at:
+      description: When its first statement began, in seconds since 1970 (UTC).
+      returned: for what was run
+      type: float
 summary:
   description: Number of objects by outcome.
   returned: always
@@ -223,6 +227,28 @@ remaining:
   returned: when statements failed
   type: list
   elements: str
+run:
+  description: About this run of the module, also when it fails.
+  returned: always
+  type: dict
+  contains:
+    started_at:
+      description: When it began, in seconds since 1970 (UTC).
+      type: float
+    elapsed_ms:
+      description: Milliseconds from its begin to its end, connecting included.
+      returned: when the database could be reached
+      type: int
+    versions:
+      description: >-
+        C(postgresql) and C(timescaledb) of the database, as V(target). C(timescaledb) is empty
+        where the database does not have it.
+      type: dict
+  sample:
+    started_at: 1774170000.125
+    elapsed_ms: 5321
+    versions:
+      target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
 import typing as t

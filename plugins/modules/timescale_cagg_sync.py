@@ -162,6 +162,10 @@ objects:
     name:
       description: Name of the object, of a function with its arguments.
       type: str
+    table:
+      description: The aggregate that a piece of history belongs to.
+      returned: for history
+      type: str
     outcome:
       description: V(created), V(altered), V(present), V(drifted), V(unsupported), V(pending), V(skipped) or
         V(failed).
@@ -181,6 +185,15 @@ objects:
     duration_ms:
       description: Milliseconds it took.
       type: int
+    started_at:
+      description: When its first statement began, in seconds since 1970 (UTC).
+      returned: for what was run
+      type: float
+    notices:
+      description: What the server said meanwhile, each with its severity.
+      returned: when there is any
+      type: list
+      elements: str
 summary:
   description: Number of objects by outcome.
   returned: always
@@ -207,6 +220,29 @@ remaining:
   returned: when a statement failed
   type: list
   elements: str
+run:
+  description: About this run of the module, also when it fails.
+  returned: always
+  type: dict
+  contains:
+    started_at:
+      description: When it began, in seconds since 1970 (UTC).
+      type: float
+    elapsed_ms:
+      description: Milliseconds from its begin to its end, connecting included.
+      returned: when the databases could be reached
+      type: int
+    versions:
+      description: >-
+        C(postgresql) and C(timescaledb) of V(target) and, as far as it is known, V(source). C(timescaledb) is empty
+        where the database does not have it.
+      type: dict
+  sample:
+    started_at: 1774170000.125
+    elapsed_ms: 5321
+    versions:
+      source: {postgresql: "15.18", timescaledb: 2.11.2}
+      target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
 import typing as t

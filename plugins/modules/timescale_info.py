@@ -265,6 +265,28 @@ diff:
   description: The file's content before and after.
   returned: with O(write_to) and C(--diff)
   type: dict
+run:
+  description: About this run of the module, also when it fails.
+  returned: always
+  type: dict
+  contains:
+    started_at:
+      description: When it began, in seconds since 1970 (UTC).
+      type: float
+    elapsed_ms:
+      description: Milliseconds from its begin to its end, connecting included.
+      returned: when the database could be reached
+      type: int
+    versions:
+      description: >-
+        C(postgresql) and C(timescaledb) of the database, as V(target). C(timescaledb) is empty
+        where the database does not have it.
+      type: dict
+  sample:
+    started_at: 1774170000.125
+    elapsed_ms: 5321
+    versions:
+      target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
 import fnmatch

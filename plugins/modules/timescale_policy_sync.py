@@ -166,6 +166,10 @@ objects:
       description: Name of the relation or the procedure.
       type: str
       sample: fill_measurements
+    table:
+      description: The relation of a job that runs a procedure of the extension and has no kind of its own here.
+      returned: for these
+      type: str
     outcome:
       description: >-
         One of C(created), C(altered), C(present), C(drifted), C(unsupported), C(skipped), C(failed), C(pending).
@@ -183,6 +187,15 @@ objects:
       description: Milliseconds that it took.
       type: int
       sample: 4
+    started_at:
+      description: When its first statement began, in seconds since 1970 (UTC).
+      returned: for what was run
+      type: float
+    notices:
+      description: What the server said meanwhile, each with its severity.
+      returned: when there is any
+      type: list
+      elements: str
     planned:
       description: In check mode, that it stands on something that an earlier stage of the same run creates.
       type: bool
@@ -211,6 +224,29 @@ retention:
       description: Why the policy must stay paused, empty if it need not.
       type: str
       sample: ''
+run:
+  description: About this run of the module, also when it fails.
+  returned: always
+  type: dict
+  contains:
+    started_at:
+      description: When it began, in seconds since 1970 (UTC).
+      type: float
+    elapsed_ms:
+      description: Milliseconds from its begin to its end, connecting included.
+      returned: when the databases could be reached
+      type: int
+    versions:
+      description: >-
+        C(postgresql) and C(timescaledb) of V(target) and, as far as it is known, V(source). C(timescaledb) is empty
+        where the database does not have it.
+      type: dict
+  sample:
+    started_at: 1774170000.125
+    elapsed_ms: 5321
+    versions:
+      source: {postgresql: "15.18", timescaledb: 2.11.2}
+      target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
 import typing as t

@@ -26,7 +26,7 @@ options:
     description:
       - The archive that M(dbops.timescale.timescale_post_data) will be given.
       - With a file that exists no client program is looked for.
-      - A file that is no archive of C(pg_dump) in custom format is a problem.
+      - A file that cannot be read as an archive of C(pg_dump) in custom format is a problem.
     type: path
   client_path:
     description:
@@ -148,6 +148,29 @@ target_version:
   returned: when both databases could be read
   type: dict
   sample: {"postgresql": 18, "timescaledb": "2.29.2"}
+run:
+  description: About this run of the module, also when it fails.
+  returned: always
+  type: dict
+  contains:
+    started_at:
+      description: When it began, in seconds since 1970 (UTC).
+      type: float
+    elapsed_ms:
+      description: Milliseconds from its begin to its end, connecting included.
+      returned: when the databases could be reached
+      type: int
+    versions:
+      description: >-
+        C(postgresql) and C(timescaledb) of V(target) and, as far as it is known, V(source). C(timescaledb) is empty
+        where the database does not have it.
+      type: dict
+  sample:
+    started_at: 1774170000.125
+    elapsed_ms: 5321
+    versions:
+      source: {postgresql: "15.18", timescaledb: 2.11.2}
+      target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
 import os
@@ -158,11 +181,10 @@ from ansible_collections.dbops.timescale.plugins.module_utils._clients import fi
 from ansible_collections.dbops.timescale.plugins.module_utils._connection import Facts
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, TaskFailed, run_module
+from ansible_collections.dbops.timescale.plugins.module_utils._post_data.archive import read_archive
 from ansible_collections.dbops.timescale.plugins.module_utils._preflight.catalog import read
 from ansible_collections.dbops.timescale.plugins.module_utils._preflight.checks import Options, Problem, find_problems
 from ansible_collections.dbops.timescale.plugins.module_utils._versions import postgres_major
-
-_ARCHIVE_MAGIC = b"PGDMP"
 
 
 def work(session: Session) -> dict[str, t.Any]:
@@ -199,11 +221,11 @@ def client_problems(params: dict[str, t.Any], facts: Facts) -> t.Iterator[Proble
     """What is wrong with the archive, or with pg_dump when an archive has yet to be made."""
     path = params["dump_file"]
     if path and os.path.exists(path):
-        if not _is_archive(path):
-            text = "It is no archive in pg_dump's custom format."
-            yield Problem(
-                "client", f"dump file {path}", text, "Remove it, or make it with pg_dump -Fc --section=post-data."
-            )
+        try:
+            read_archive(path)
+        except BadInput as error:
+            text = error.message.replace(f"dump_file {path}", "It", 1)
+            yield Problem("client", f"dump file {path}", text, error.hint)
         return
     if not params["source"]:
         text = "There is neither a live source nor a dump file, so post-data cannot be read."
@@ -218,14 +240,6 @@ def client_problems(params: dict[str, t.Any], facts: Facts) -> t.Iterator[Proble
         find_client("pg_dump", postgres_major(facts.server_version), folder=params["client_path"] or "")
     except BadInput as error:
         yield Problem("client", "program pg_dump", error.message, error.hint)
-
-
-def _is_archive(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(_ARCHIVE_MAGIC)) == _ARCHIVE_MAGIC
-    except OSError:
-        return False
 
 
 def _versions(facts: Facts) -> dict[str, t.Any]:

@@ -14,8 +14,8 @@ description:
   - Nothing is changed. All sessions are read only, with one exception. To compare definitions of continuous aggregates
     and of what reads them, V(objects) lets the target print both as temporary views, in a transaction that is rolled
     back. On a standby this part cannot be compared.
-  - A difference is a result, not a failure. RV(equal) tells whether everything that was asked for was compared and is
-    the same.
+  - A difference is a result, not a failure. RV(equal) tells whether everything that was asked for and that the roles may
+    read is the same.
   - Rows of a hypertable are compared in slices, one for each chunk of the source and for what lies between and beyond.
     A difference names the slices.
   - The contents of a continuous aggregate are compared up to the lower of the two watermarks. Buckets that the source
@@ -39,7 +39,7 @@ options:
         M(dbops.timescale.timescale_policy_sync); whatever they would do or could not do is a difference. It needs
         C(pg_dump) where the module runs, of the source's PostgreSQL or later.
       - V(objects) looks for constraints, triggers, rules, row security and comments that only the target has, but not
-        for indexes, and it does not look into single chunks.
+        for indexes. An index or a key that single chunks of a hypertable lack is a difference.
     type: list
     elements: str
     choices: [tables, rows, aggregates, sequences, owners, grants, comments, objects]
@@ -108,7 +108,9 @@ notes:
   - Rows that are written while the module runs are differences. Compare when the application is stopped, or name the
     tables that stand still.
   - Materialized views are compared by their columns and by whether they are filled, not by their rows.
-  - A role that row security hides rows from gets an error for that table, never a count that is too low.
+  - A table that a role may not read whole, for example because row security hides rows from it, is not counted in
+    parts. It is V(skipped), named in RV(not_compared) and in a warning. Compare as a superuser or as a role with
+    C(BYPASSRLS) to have everything compared.
 seealso:
   - module: dbops.timescale.timescale_post_data
   - module: dbops.timescale.timescale_cagg_sync
@@ -144,9 +146,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 equal:
-  description: Whether everything in O(scope) was compared and is the same.
+  description: Whether everything in O(scope) was compared and is the same, but for what the roles may not read.
   returned: success
   type: bool
+not_compared:
+  description: What was not compared, for want of rights or of statistics. Empty when everything was.
+  returned: success
+  type: list
+  elements: str
+  sample: [rows public.notes]
 changed:
   description: Always V(false).
   returned: always
@@ -239,6 +247,29 @@ diff:
   description: Definitions and comments that differ.
   returned: with C(--diff)
   type: dict
+run:
+  description: About this run of the module, also when it fails.
+  returned: always
+  type: dict
+  contains:
+    started_at:
+      description: When it began, in seconds since 1970 (UTC).
+      type: float
+    elapsed_ms:
+      description: Milliseconds from its begin to its end, connecting included.
+      returned: when the databases could be reached
+      type: int
+    versions:
+      description: >-
+        C(postgresql) and C(timescaledb) of V(target) and, as far as it is known, V(source). C(timescaledb) is empty
+        where the database does not have it.
+      type: dict
+  sample:
+    started_at: 1774170000.125
+    elapsed_ms: 5321
+    versions:
+      source: {postgresql: "15.18", timescaledb: 2.11.2}
+      target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
 import typing as t
@@ -265,8 +296,11 @@ def work(session: Session) -> dict[str, t.Any]:
         plan.findings += objects.findings
         for text in objects.warnings:
             session.module.warn(text)
-    equal = all(finding.outcome == "present" for finding in plan.findings)
-    result = {**result_of(plan, []), "equal": equal}
+    equal = all(finding.outcome == "present" or finding.aside for finding in plan.findings)
+    missed = [finding.object.label for finding in plan.of_outcome("skipped")]
+    if missed:
+        session.module.warn(f"Not compared (objects in the result tell why): {', '.join(missed)}.")
+    result = {**result_of(plan, []), "equal": equal, "not_compared": missed}
     return {**result, "diff": diff_of(plan)} if session.module._diff else result
 
 
