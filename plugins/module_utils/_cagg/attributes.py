@@ -62,7 +62,7 @@ def attributes(
         if column["comment"] not in (None, there.get(column["name"], FRESH)["comment"]):
             full = identifier(wanted["schema"], wanted["name"], column["name"])
             made.append(statement("COMMENT ON COLUMN {} IS {}", full, literal(column["comment"])))
-    if wanted["owner"] != existing["owner"] and surroundings["roles"].get(wanted["owner"]):
+    if wanted["owner"] != existing["owner"] and not _owner_refusal(wanted, surroundings):
         made.append(statement(f"ALTER {alter} {{}} OWNER TO {{}}", name, identifier(wanted["owner"])))
     made += _grants(kind, wanted["acl"], existing["acl"], name, surroundings, target, "")
     for column in wanted["columns"] or ():
@@ -82,17 +82,11 @@ def refused_attributes(
     """
     roles = surroundings["roles"]
     told = []
-    if wanted["owner"] != owner and not roles.get(wanted["owner"]):
-        missing = wanted["owner"] not in roles
-        why = "which the target does not have" if missing else "which the connecting role cannot hand it to"
-        remedy = "Create the role" if missing else "Grant the membership"
-        told.append(
-            (
-                "skipped",
-                f"On the source its owner is {wanted['owner']}, {why}; here it is {owner}.",
-                f"{remedy} and run the task again, or leave it.",
-            )
-        )
+    refusal = _owner_refusal(wanted, surroundings) if wanted["owner"] != owner else None
+    if refusal is not None:
+        why, remedy = refusal
+        reason = f"On the source its owner is {wanted['owner']}, {why}; here it is {owner}."
+        told.append(("skipped", reason, f"{remedy} and run the task again, or leave it."))
     items = list(wanted["acl"] or ()) + [item for column in wanted["columns"] or () for item in column["acl"] or ()]
     lost = sorted({item["grantee"] for item in items if item["grantee"] is not None and item["grantee"] not in roles})
     hint = "Create the role and run the task again, or leave it."
@@ -101,6 +95,18 @@ def refused_attributes(
         reason = "The target's PostgreSQL does not know the privilege MAINTAIN."
         told.append(("unsupported", reason, "Update it to 17 or later."))
     return told
+
+
+def _owner_refusal(wanted: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any]) -> tuple[str, str] | None:
+    """Why the source's owner cannot be made the owner here, and what would help."""
+    owner, schema = wanted["owner"], wanted["schema"]
+    if owner not in surroundings["roles"]:
+        return "which the target does not have", "Create the role"
+    if not surroundings["roles"][owner]:
+        return "of which the connecting role is no member", "Grant the membership"
+    if [schema, owner] in surroundings.get("barred", ()):
+        return f"which has no right CREATE on schema {schema}", "Grant it"
+    return None
 
 
 def _grants(

@@ -343,6 +343,11 @@ SELECT pg_catalog.json_build_object(
   'roles', (SELECT pg_catalog.json_object_agg(r.rolname, pg_catalog.pg_has_role(r.oid, CASE
       WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END))
     FROM pg_catalog.pg_roles AS r),
+  'barred', (SELECT pg_catalog.json_agg(w)
+    FROM pg_catalog.json_array_elements(%(owners)s::pg_catalog.json) AS w
+    JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0 JOIN pg_catalog.pg_roles AS r ON r.rolname = w ->> 1
+    WHERE NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE')
+    AND NOT (SELECT s.rolsuper FROM pg_catalog.pg_roles AS s WHERE s.rolname = current_user)),
   'extension_functions', (SELECT pg_catalog.json_agg(DISTINCT p.proname) FROM pg_catalog.pg_depend AS d
     JOIN pg_catalog.pg_extension AS e
       ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
@@ -355,10 +360,15 @@ SELECT pg_catalog.json_build_object(
 def read_surroundings(database: Database, wanted: dict[str, t.Any]) -> dict[str, t.Any]:
     """What the target has around the wanted objects: relations of those names, schemas, roles, extension functions.
 
+    ``roles`` tells which the connecting role may make an owner; ``barred`` pairs schemas with wanted owners that may
+    not create there, and so cannot be given anything in it (ALTER ... OWNER TO, PostgreSQL manual).
+
     :param wanted: the source's document.
     """
     names = [
         [entry["schema"], entry["name"]] for key in ("aggregates", "hypertables", "dependents") for entry in wanted[key]
     ]
-    found: dict[str, t.Any] = database.document(_SURROUNDINGS, {"relations": json.dumps(names)})
+    owned = sorted({(entry["schema"], entry["owner"]) for key in ("aggregates", "dependents") for entry in wanted[key]})
+    parameters = {"relations": json.dumps(names), "owners": json.dumps(owned)}
+    found: dict[str, t.Any] = database.document(_SURROUNDINGS, parameters)
     return {key: value or ([] if key != "roles" else {}) for key, value in found.items()}
