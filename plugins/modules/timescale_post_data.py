@@ -232,6 +232,15 @@ objects:
     duration_ms:
       description: Milliseconds that it took.
       type: int
+    started_at:
+      description: When its first statement began, in seconds since 1970 (UTC).
+      returned: for what was run
+      type: float
+    notices:
+      description: What the server said meanwhile, each with its severity.
+      returned: when there is any
+      type: list
+      elements: str
     planned:
       description: True in check mode, for what stands on something that an earlier task of the same run creates.
       type: bool
@@ -261,6 +270,29 @@ remaining:
   returned: when a statement failed
   type: list
   elements: str
+run:
+  description: About this run of the module, also when it fails.
+  returned: always
+  type: dict
+  contains:
+    started_at:
+      description: When it began, in seconds since 1970 (UTC).
+      type: float
+    elapsed_ms:
+      description: Milliseconds from its begin to its end, connecting included.
+      returned: when the databases could be reached
+      type: int
+    versions:
+      description: >-
+        C(postgresql) and C(timescaledb) of V(target) and, as far as it is known, V(source). C(timescaledb) is empty
+        where the database does not have it.
+      type: dict
+  sample:
+    started_at: 1774170000.125
+    elapsed_ms: 5321
+    versions:
+      source: {postgresql: "15.18", timescaledb: 2.11.2}
+      target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
 import typing as t
