@@ -348,3 +348,28 @@ def test_storage_that_is_not_moved_is_told_with_its_statement(moved: Sample) -> 
         ((statement,),) = moved.target.execute(moved.target_db, asked)
         on_target(moved, statement)
     assert of_kind(sync(moved), "attribute") == []
+
+
+def test_an_owner_of_which_the_role_is_a_member(moved: Sample) -> None:
+    for server, db in ((moved.source, moved.source_db), (moved.target, moved.target_db)):
+        server.execute(db, "GRANT SELECT ON public.counters TO sensor_writer")
+        server.execute(db, "GRANT sensor_writer TO sensor_admin")
+    on_source(
+        moved,
+        "GRANT CREATE ON SCHEMA public TO sensor_writer",
+        "ALTER MATERIALIZED VIEW public.counters_by_100 OWNER TO sensor_writer",
+    )
+    try:
+        done = sync(moved)
+        assert done.get("failed") is None, done["msg"]
+        (entry,) = of_kind(done, "attribute")
+        assert "CREATE" in entry["reason"]
+        unchanged(moved)
+        on_target(moved, "GRANT CREATE ON SCHEMA public, _timescaledb_internal TO sensor_writer")
+        later = sync(moved)
+        assert later.get("failed") is None, later["msg"]
+        assert later["queries"] == ['ALTER MATERIALIZED VIEW "public"."counters_by_100" OWNER TO "sensor_writer"']
+        unchanged(moved)
+    finally:
+        for server in (moved.source, moved.target):
+            server.execute("postgres", "REVOKE sensor_writer FROM sensor_admin")

@@ -99,13 +99,15 @@ def refused_attributes(
 
 def _owner_refusal(wanted: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any]) -> tuple[str, str] | None:
     """Why the source's owner cannot be made the owner here, and what would help."""
-    owner, schema = wanted["owner"], wanted["schema"]
+    owner = wanted["owner"]
     if owner not in surroundings["roles"]:
         return "which the target does not have", "Create the role"
     if not surroundings["roles"][owner]:
         return "of which the connecting role is no member", "Grant the membership"
-    if [schema, owner] in surroundings.get("barred", ()):
-        return f"which has no right CREATE on schema {schema}", "Grant it"
+    # The materialization gets the same owner; its schema is TimescaleDB's own, on both sides.
+    for schema in [wanted["schema"], *(wanted.get("materialization") or ())[:1]]:
+        if [schema, owner] in surroundings.get("barred", ()):
+            return f"which has no right CREATE on schema {schema}", "Grant it"
     return None
 
 

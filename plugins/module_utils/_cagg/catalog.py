@@ -369,6 +369,7 @@ def read_surroundings(database: Database, wanted: dict[str, t.Any]) -> dict[str,
         [entry["schema"], entry["name"]] for key in ("aggregates", "hypertables", "dependents") for entry in wanted[key]
     ]
     owned = sorted({(entry["schema"], entry["owner"]) for key in ("aggregates", "dependents") for entry in wanted[key]})
-    parameters = {"relations": json.dumps(names), "owners": json.dumps(owned)}
+    stored = sorted({(entry["materialization"][0], entry["owner"]) for entry in wanted["aggregates"]})
+    parameters = {"relations": json.dumps(names), "owners": json.dumps(owned + stored)}
     found: dict[str, t.Any] = database.document(_SURROUNDINGS, parameters)
     return {key: value or ([] if key != "roles" else {}) for key, value in found.items()}
