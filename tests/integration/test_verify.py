@@ -278,3 +278,17 @@ def test_schemas_choose_objects(moved: Sample) -> None:
     result = _verify(moved, scope=["objects"], schemas=["reports"])
     assert {one["schema"] for one in result["objects"] if one["kind"] != "system_job"} == {"reports"}
     assert result["equal"]
+
+
+def test_an_index_that_one_chunk_lacks_is_found_alone(moved: Sample) -> None:
+    named = "SELECT format('%I.%I', schemaname, indexname) FROM pg_indexes WHERE indexname LIKE '%chunk%_cover_idx'"
+    index = moved.target.execute(moved.target_db, f"{named} ORDER BY 1 LIMIT 1")[0][0]
+    # With TimescaleDB's hooks off, as an interrupted build leaves it.
+    moved.target.execute(moved.target_db, f"SET timescaledb.restoring = on; DROP INDEX {index}")
+    try:
+        found = _differences(_verify(moved, include=INCLUDE))
+        assert [(one["kind"], one["name"]) for one in found] == [("index", "fill_measurements_cover_idx")]
+        assert "1 chunks lack it" in found[0]["reason"]
+    finally:
+        moved.target.execute(moved.target_db, COVER.format("fill_level"))
+    assert _verify(moved, include=INCLUDE, scope=["objects"])["equal"]
