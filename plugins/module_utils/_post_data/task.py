@@ -74,7 +74,8 @@ def _surplus(source: Inventory, target: Inventory, options: Options) -> list[Fin
         chosen = identity.kind in _TELLING and identity.name != "_RETURN" and options.in_schemas(identity.schema)
         usual = thing.own or thing.inherited or thing.definition == "ENABLE"  # the state of a partition's trigger
         if chosen and identity not in source.things and not usual:
-            reason = f"Only the target has it: {thing.definition}."
+            state = f": {thing.definition}" if identity.kind.endswith("_state") else ""
+            reason = f"Only the target has it{state}."
             hint = "Take it back on the target if it is not wanted."
             findings.append(Finding(identity, "drifted", reason, hint, before=thing.definition))
     return findings
