@@ -19,8 +19,9 @@ from ._errors import BadInput, ConnectionFailed, StatementFailed
 from ._sql import identifier, statement
 from ._versions import PG_CONNECTION_CHECK, Timescale
 
-__all__ = ["Database", "Facts", "connect", "libpq_parameters", "statement_failed"]
+__all__ = ["INSUFFICIENT_PRIVILEGE", "Database", "Facts", "connect", "libpq_parameters", "statement_failed"]
 
+INSUFFICIENT_PRIVILEGE = "42501"  # PostgreSQL manual, appendix A
 # Source connections must not be steered by the environment, which names the target (libpq manual, 34.15).
 # The environment is the process's: one lock keeps the two kinds of connecting apart.
 _ENVIRONMENT_LOCK = threading.Lock()

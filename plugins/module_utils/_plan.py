@@ -102,7 +102,8 @@ class Finding:
     """An object without a step: present, drifted, unsupported, skipped, pending or failed, with reason and remedy.
 
     :param details: further keys for this object's entry in the result.
-    :param aside: skipped because the options leave it out or TimescaleDB keeps its own; no difference of the sides.
+    :param aside: skipped for a reason that is no difference between the sides: the options leave it out, TimescaleDB
+        keeps its own, or the role may not read it.
     """
 
     object: Identity

@@ -14,8 +14,8 @@ description:
   - Nothing is changed. All sessions are read only, with one exception. To compare definitions of continuous aggregates
     and of what reads them, V(objects) lets the target print both as temporary views, in a transaction that is rolled
     back. On a standby this part cannot be compared.
-  - A difference is a result, not a failure. RV(equal) tells whether everything that was asked for and that the roles may
-    read is the same.
+  - A difference is a result, not a failure. RV(equal) tells whether everything that was asked for and that the roles
+    may read is the same.
   - Rows of a hypertable are compared in slices, one for each chunk of the source and for what lies between and beyond.
     A difference names the slices.
   - The contents of a continuous aggregate are compared up to the lower of the two watermarks. Buckets that the source

@@ -67,6 +67,7 @@ _RELATIONS = """
    'schema', r.nspname, 'name', r.relname, 'kind', r.relkind, 'owner', pg_catalog.pg_get_userbyid(r.relowner),
    'mine', pg_catalog.pg_has_role(r.relowner, 'USAGE'),
    'readable', r.relkind NOT IN ('r', 'p') OR pg_catalog.has_table_privilege(r.oid, 'SELECT'),
+   'hidden', r.relkind IN ('r', 'p') AND pg_catalog.row_security_active(r.oid),
    'waits', r.oid IN (SELECT w.oid FROM waiting AS w),
    'aggregate', r.oid IN (SELECT a.view_oid FROM aggregates AS a),
    'columns', (SELECT pg_catalog.json_object_agg(a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)

@@ -74,6 +74,10 @@ def _source_rights(sides: Sides) -> t.Iterator[Problem]:
     if closed or hidden:
         text = f"It may not read {few(closed + hidden)}, so pg_dump would fail."
         yield severe("source", f"role {user}", text, "Grant it pg_read_all_data (PostgreSQL 14), or USAGE and SELECT.")
+    secured = [name_of(entry) for entry in sides.source("relations") if entry.get("hidden")]
+    if secured:
+        text = f"Row security hides rows of {few(secured)} from it, so these rows cannot be compared."
+        yield caution("source", f"role {user}", text, "Have timescale_verify log in as a superuser or with BYPASSRLS.")
 
 
 def _target_rights(sides: Sides) -> t.Iterator[Problem]:

@@ -14,7 +14,7 @@ from .._connection import Database
 from .._errors import Interrupted, TimescaleError
 from .._plan import Finding
 from .._sql import identifier, literal, quote_identifier, statement
-from .readers import Readers, Rows
+from .readers import Readers, Rows, not_compared
 from .slices import Check
 
 __all__ = ["compare_estimates"]
@@ -48,7 +48,7 @@ def _finding(check: Check, futures: t.Sequence[Future[Rows]], readers: Readers) 
     except Interrupted:
         raise
     except TimescaleError as error:
-        return Finding(check.identity, "failed", f"It was not compared: {error.message}", error.hint)
+        return not_compared(check.identity, error)
     details = {"rows": {"source": source, "target": target}, "estimated": True}
     if min(source, target) < 0:
         side = "source" if source < 0 else "target"

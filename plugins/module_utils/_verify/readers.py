@@ -14,15 +14,29 @@ import threading
 import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from .._connection import Database, set_many
-from .._errors import Interrupted
+from .._connection import INSUFFICIENT_PRIVILEGE, Database, set_many
+from .._errors import Interrupted, TimescaleError
+from .._plan import Finding, Identity
 
-__all__ = ["Readers", "Rows"]
+__all__ = ["Readers", "Rows", "not_compared"]
 
 Rows = list[tuple[t.Any, ...]]
 
 # One query is one process's work, the same on both sides; money is printed without a currency.
 _SETTINGS = {"max_parallel_workers_per_gather": "0", "jit": "off", "lc_monetary": "C"}
+
+
+def not_compared(identity: Identity, error: TimescaleError) -> Finding:
+    """What becomes of an object that a side refuses to read.
+
+    Without the right to read it whole (no SELECT, or row security that holds for the role too; sessions set
+    row_security=off, so PostgreSQL refuses instead of hiding rows) nothing is known of it: it is skipped, and told.
+    Everything else is a failure.
+    """
+    hidden = error.details.get("sqlstate") == INSUFFICIENT_PRIVILEGE
+    hint = "Compare it as a role that may read all of it." if hidden else error.hint
+    reason = f"It was not compared: {error.message}"
+    return Finding(identity, "skipped" if hidden else "failed", reason, hint, aside=hidden)
 
 
 class Readers:

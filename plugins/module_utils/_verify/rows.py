@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from .._errors import Interrupted, TimescaleError
 from .._plan import Finding
 from .._sql import identifier, raw, statement
-from .readers import Readers, Rows
+from .readers import Readers, Rows, not_compared
 from .slices import Check, Slice, shown
 
 __all__ = ["Difference", "compare_rows", "query_of"]
@@ -143,7 +143,7 @@ def _settled(
     except Interrupted:
         raise
     except TimescaleError as error:
-        return Finding(check.identity, "failed", f"It was not compared: {error.message}", error.hint)
+        return not_compared(check.identity, error)
     return _finding(check, found)
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from .._errors import Interrupted, TimescaleError
 from .._plan import Finding, Identity
 from .._sql import identifier, statement
-from .readers import Readers, Rows
+from .readers import Readers, Rows, not_compared
 
 __all__ = ["compare_sequences"]
 
@@ -57,7 +57,7 @@ def _finding(
     except Interrupted:
         raise
     except TimescaleError as error:
-        return Finding(identity, "failed", f"It was not compared: {error.message}", error.hint)
+        return not_compared(identity, error)
     told = [
         f"it stands at {_shown(one)}, and {'.'.join(column)} already holds {value}"
         for column, value in values
