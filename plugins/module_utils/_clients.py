@@ -154,4 +154,6 @@ def _remedy(said: str, database: Database, client: Client) -> str:
         return f"Install client programs of PostgreSQL {postgres_major(database.server_version)} or later."
     if "invalid connection option" in said or "syntax error in service file" in said:
         return f"The libpq of {client.path} does not know one of the {database.side}'s connect_params: remove it."
+    if "permission denied" in said:  # the server's word: in another language the general hint below must do
+        return f"Grant the {database.side}'s role pg_read_all_data (PostgreSQL 14), or USAGE and SELECT."
     return "See the message of the program above."

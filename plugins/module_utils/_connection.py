@@ -215,9 +215,10 @@ def statement_failed(error: t.Any, side: str, text: str) -> StatementFailed:
     sqlstate = getattr(error, "pgcode", None) or ("08006" if lost else "")
     detail = getattr(diagnostics, "message_detail", None)
     message = f"The {side} refused a statement: {primary}" + (f" ({detail})" if detail else "")
-    return StatementFailed(
-        message, hint=getattr(diagnostics, "message_hint", None) or "", sqlstate=sqlstate, statement=text
-    )
+    hint = getattr(diagnostics, "message_hint", None) or ""
+    if not hint and sqlstate == INSUFFICIENT_PRIVILEGE:
+        hint = f"Give the role that connects to the {side} that right, or connect as one that has it."
+    return StatementFailed(message, hint=hint, sqlstate=sqlstate, statement=text)
 
 
 def connect(

@@ -158,19 +158,34 @@ class Session:
             what = "is a standby" if standby else "is read-only (default_transaction_read_only)"
             raise BadInput(f"The target {what}.", hint="Name the primary, or make the database writable.")
 
-    def require_timescale(self, wanted: Facts) -> bool:
-        """Whether there is anything of TimescaleDB to bring over.
+    def source_facts(self) -> Facts | None:
+        """The source's facts, live or from source_file, None when only an archive is given."""
+        if self.source is not None:
+            return self.source.facts
+        return facts_from_json(self._file["facts"]) if self._file is not None else None
 
-        :returns: False when the source has no TimescaleDB.
-        :raises BadInput: the source has it and the target lacks it, or runs the Apache edition.
+    def require_extension(self, wanted: Facts | None) -> bool:
+        """Whether the source has TimescaleDB, as far as it is known.
+
+        :raises BadInput: the source has it and the target lacks it.
         """
-        if wanted.timescale is None:
+        if wanted is None or wanted.timescale is None:
             return False
         if self.target.timescale is None:
             raise BadInput(
                 "The target database has no extension timescaledb.",
                 hint="Run CREATE EXTENSION timescaledb there (and preload the library), then repeat the earlier steps.",
             )
+        return True
+
+    def require_timescale(self, wanted: Facts) -> bool:
+        """Whether there is anything of TimescaleDB to bring over.
+
+        :returns: False when the source has no TimescaleDB.
+        :raises BadInput: the source has it and the target lacks it, or runs the Apache edition.
+        """
+        if not self.require_extension(wanted):
+            return False
         if self.target.edition == "apache":
             raise BadInput(
                 "The target runs TimescaleDB's Apache edition (timescaledb.license = apache), which has no continuous"
@@ -182,10 +197,9 @@ class Session:
     def versions(self) -> dict[str, dict[str, str]]:
         """PostgreSQL's and TimescaleDB's versions of both sides, as far as they are known."""
         known = {"target": self.target.facts}
-        if self.source is not None:
-            known["source"] = self.source.facts
-        elif self._file is not None:
-            known["source"] = facts_from_json(self._file["facts"])
+        source = self.source_facts()
+        if source is not None:
+            known["source"] = source
         return {
             side: {
                 "postgresql": f"{facts.server_version // 10000}.{facts.server_version % 10000}",

@@ -22,7 +22,8 @@ description:
   - What a hypertable of the target's version refuses is found before anything is changed.
   - TimescaleDB's schemas and chunks are known by membership. A schema of yours that begins with C(_timescaledb) is
     moved like any other.
-  - Works without TimescaleDB on either side too.
+  - Works where neither side has TimescaleDB too. A target without the extension is refused when the source has it,
+    because its hypertables would stay plain tables.
 options:
   dump_file:
     description:
@@ -310,6 +311,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._post_data.task im
 
 def work(session: Session) -> dict[str, t.Any]:
     session.open_source()
+    session.require_extension(session.source_facts())
     params = session.params
     options = Options.of(params, check_mode=session.check_mode)
     with session.only_run():
