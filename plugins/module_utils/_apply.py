@@ -23,7 +23,8 @@ __all__ = ["apply_plan"]
 
 # PostgreSQL manual, appendix A: lock not available, deadlock, serialization failure, shutdowns.
 _WORTH_A_RETRY = ("55P03", "40P01", "40001", "57P01", "57P02", "57P03")
-_EXISTS = ("42P07", "42710", "42P16", "42701")
+# Already exists; two that create one name at the same time meet in the catalog's own unique index (23505).
+_EXISTS = ("42P07", "42710", "42P16", "42701", "23505")
 _POLL = 0.5  # seconds between two looks at who waits for whom
 
 _BLOCKERS = """
@@ -72,7 +73,7 @@ class _Board:
         self._running = 0
         self._steps = {step.key: step for step in steps}
         self._order = {step.key: number for number, step in enumerate(steps)}
-        self._waits_for = {s.key: {key for key in s.depends_on if key in self._steps} for s in steps}
+        self._waits_for = {s.key: {key for key in s.depends_on + s.follows if key in self._steps} for s in steps}
         self._needed_by: dict[str, list[str]] = {}
         for key, needs in self._waits_for.items():
             for need in needs:
@@ -118,7 +119,7 @@ class _Board:
         for waiting in self._needed_by.get(key, ()):
             if waiting in self.outcomes:
                 continue
-            if outcome.outcome in ("failed", "skipped"):
+            if outcome.outcome in ("failed", "skipped") and key in self._steps[waiting].depends_on:
                 because = f"It needs {self._steps[key].object.label}, which {_became(outcome)}."
                 self._settle(waiting, Outcome(self._steps[waiting], "skipped", reason=because))
                 continue
@@ -257,7 +258,7 @@ class _Worker(threading.Thread):
         reason, hint = error.message, error.hint
         tolerated = step.tolerated.get(str(error.details.get("sqlstate", "")))
         if tolerated is not None:
-            return Outcome(step, "skipped", reason=tolerated)
+            return Outcome(step, "skipped", reason=tolerated.replace("{error}", error.message))
         if error.details.get("sqlstate") == "55P03":
             who = "; ".join(self.blockers) or "a session that could not be seen"
             reason = f"Could not get a lock in {attempts} tries of {self.control.lock_timeout:g} s. Blocked by {who}."

@@ -58,6 +58,7 @@ class Step:
     :param reason: why it is needed, for the result.
     :param key: unique in the plan; the label when not given.
     :param depends_on: keys of steps that must have succeeded before. Keys that are not in the plan count as done.
+    :param follows: keys of steps that must have ended before, whatever became of them.
     :param weight: bytes or rows; larger runs first.
     :param atomic: run all statements in one transaction (True), or each on its own in autocommit (False).
     :param exclusive: names of relations that no other running step may name at all.
@@ -68,7 +69,8 @@ class Step:
     :param after: the wanted definition, for the diff.
     :param planned: it stands on something that an earlier stage of the same run creates (check mode).
     :param settings: GUCs for this step alone, set before and reset after it.
-    :param tolerated: SQLSTATEs that make the step ``skipped`` instead of ``failed``, each with the reason to report.
+    :param tolerated: SQLSTATEs that make the step ``skipped`` instead of ``failed``, each with the reason to report;
+        ``{error}`` in it stands for the server's words.
     :param details: further keys for this object's entry in the result.
     :param work: what no statement can do, such as a copy between servers; ``statements`` then only tell it.
     """
@@ -79,6 +81,7 @@ class Step:
     reason: str = ""
     key: str = ""
     depends_on: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     weight: int = 0
     atomic: bool = True
     exclusive: tuple[str, ...] = ()

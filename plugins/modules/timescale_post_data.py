@@ -148,9 +148,31 @@ options:
       - What to do when the target has an object of that name with another definition, or the same index under another
         name.
       - V(warn) leaves it as it is. V(fail) changes nothing.
+      - V(replace) takes the target's away and creates the source's in one transaction, so that a failure leaves the
+        target's as it was. An index or constraint that only has another name is renamed.
+      - What other objects need, or what has no such exchange (publications, subscriptions, default privileges), stays
+        as it is and is reported.
     type: str
-    choices: [warn, fail]
+    choices: [warn, fail, replace]
     default: warn
+  tolerate:
+    description:
+      - Errors that are no failure. An object whose statement fails so is V(skipped), with the server's words, and so is
+        what needs it. It is tried again by the next run.
+      - In check mode such an object counts as created, because only the server can tell.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      sqlstate:
+        description: The server's code for the error, for example V(42501).
+        type: str
+        required: true
+      object:
+        description: A pattern for C(schema.name) or C(schema.table) of the objects, or for the name of what has no
+          schema.
+        type: str
+        required: true
 extends_documentation_fragment:
   - dbops.timescale._connection
   - dbops.timescale._connection.source
@@ -308,6 +330,8 @@ from ansible_collections.dbops.timescale.plugins.module_utils._module import Ses
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.selection import KINDS, OPT_IN, Options
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.task import plan_of
 
+_TOLERATE = {"sqlstate": {"type": "str", "required": True}, "object": {"type": "str", "required": True}}
+
 
 def work(session: Session) -> dict[str, t.Any]:
     session.open_source()
@@ -336,7 +360,8 @@ def main() -> t.NoReturn:
             "second_part": {"type": "bool", "default": False},
             "tablespace_map": {"type": "dict", "default": {}},
             "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
-            "on_drift": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+            "on_drift": {"type": "str", "choices": ["warn", "fail", "replace"], "default": "warn"},
+            "tolerate": {"type": "list", "elements": "dict", "default": [], "options": _TOLERATE},
         },
         required_one_of=[("source", "dump_file")],
         required_by={"source_file": ("dump_file",)},

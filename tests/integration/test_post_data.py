@@ -360,3 +360,169 @@ def test_client_programs_that_do_not_fit(plain_sample: Sample, tmp_path: Path) -
     result = _run(plain_sample, client_path=str(tmp_path))
     assert result["failed"]
     assert f"{tmp_path}{os.sep}pg_dump (9)" in result["msg"]
+
+
+def test_what_differs_is_exchanged_as_a_whole(plain_sample: Sample) -> None:
+    sample = plain_sample
+    _run(sample)
+    target, db = sample.target, sample.target_db
+    for text in (
+        "DROP INDEX public.sensors_big_idx",
+        "CREATE INDEX sensors_big_idx ON public.sensors (capacity)",
+        "ALTER INDEX public.sensors_tags_idx RENAME TO other_name",
+        "ALTER TABLE public.sensor_channels RENAME CONSTRAINT sensor_channels_pkey TO another_key",
+        "DROP POLICY own_notes ON public.tenant_notes",
+        "CREATE POLICY own_notes ON public.tenant_notes USING (true)",
+        "ALTER TABLE public.deliveries DISABLE TRIGGER deliveries_note",
+        "ALTER TABLE public.deliveries DROP CONSTRAINT deliveries_no_overlap",
+        "ALTER TABLE public.deliveries ADD CONSTRAINT deliveries_no_overlap EXCLUDE USING gist (during WITH =)"
+        " WHERE (litres > 5)",
+        "CREATE OR REPLACE RULE deliveries_keep AS ON DELETE TO public.deliveries DO INSTEAD NOTHING",
+    ):
+        target.execute(db, text)
+    told = {
+        "index sensors_big_idx",
+        "index sensors_tags_idx",
+        "primary_key sensor_channels_pkey",
+        "policy own_notes",
+        "trigger deliveries_note",
+        "exclude deliveries_no_overlap",
+        "rule deliveries_keep",
+    }
+    assert _outcomes(_run(sample), "drifted") == told
+    ran = _run(sample, on_drift="replace")
+    assert (ran.get("msg"), _outcomes(ran, "drifted")) == (None, set())
+    # What stood on what was exchanged has come back in the same run.
+    assert {"comment index sensors_big_idx", "comment policy own_notes"} <= _outcomes(ran, "created", "altered")
+    assert _compared(target, db) == _compared(sample.source, sample.source_db)
+    assert _run(sample, on_drift="replace")["changed"] is False
+
+
+def test_an_exchange_that_fails_leaves_the_old_one(plain_sample: Sample) -> None:
+    sample = plain_sample
+    _run(sample)
+    target, db = sample.target, sample.target_db
+    old = "ALTER TABLE public.sensors ADD CONSTRAINT sensors_name_key UNIQUE (name, id)"
+    target.execute(db, f"ALTER TABLE public.sensors DROP CONSTRAINT sensors_name_key; {old}")
+    target.execute(db, "UPDATE public.sensors SET name = 'twice' WHERE id IN (1, 2)")
+    ran = _run(sample, on_drift="replace")
+    assert (ran["sqlstate"], ran["object"]) == ("23505", "unique public.sensors.sensors_name_key")
+    assert "UNIQUE (name, id)" in str(_compared(target, db)["constraints"])
+    tolerant = {"on_drift": "replace", "tolerate": [{"sqlstate": "23505", "object": "public.sensors*"}]}
+    ran = _run(sample, **tolerant)
+    assert (ran.get("msg"), ran["changed"]) == (None, False)
+    reasons = {one["name"]: one["reason"] for one in ran["objects"] if one["outcome"] == "skipped"}
+    assert reasons["sensors_name_key"].startswith("Tolerated (23505): ")
+    assert _run(sample, **{**tolerant, "tolerate": [{"sqlstate": "23505", "object": "public.b*"}]})["failed"]
+
+
+def test_a_rebuilt_index_keeps_what_stands_on_it(plain_sample: Sample) -> None:
+    sample = plain_sample
+    _run(sample)
+    invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.{}'::regclass"
+    for name in ("sensors_big_idx", "deliveries_sensor_idx", "sensors_lower_name_idx"):
+        sample.target.execute(sample.target_db, invalid.format(name))
+    assert _run(sample)["changed"]
+    source, target = _compared(sample.source, sample.source_db), _compared(sample.target, sample.target_db)
+    assert target == source
+    assert _run(sample)["changed"] is False
+
+
+def test_a_role_that_owns_nothing_gets_one_message(plain_sample: Sample) -> None:
+    sample = plain_sample
+    before = _compared(sample.target, sample.target_db)
+    login = sample.target.login_vars(sample.target_db, "sensor_reader")
+    ran = run_module("timescale_post_data", {**login, "source": sample.source_login()})
+    assert ran["msg"].startswith("Nothing was changed. The target's role sensor_reader does not own ")
+    assert "public.sensors" in ran["msg"]
+    assert (ran["objects"], _compared(sample.target, sample.target_db)) == ([], before)
+
+
+def test_what_only_a_superuser_moves(plain_sample: Sample, tmp_path: Path) -> None:
+    sample = plain_sample
+    for text in (
+        "CREATE FUNCTION public.watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''x''; END'",
+        "CREATE EVENT TRIGGER watch_ddl ON ddl_command_end WHEN tag IN ('CREATE INDEX')"
+        " EXECUTE FUNCTION public.watch()",
+        "COMMENT ON EVENT TRIGGER watch_ddl IS 'Watches; all'",
+        "ALTER EVENT TRIGGER watch_ddl ENABLE ALWAYS",
+        "CREATE PUBLICATION everything FOR ALL TABLES",
+        "CREATE SUBSCRIPTION feed CONNECTION 'host=feed.example dbname=x' PUBLICATION p WITH (connect = false)",
+        "CREATE SUBSCRIPTION secret CONNECTION 'postgresql://u:hidden@feed.example/x' PUBLICATION p"
+        " WITH (connect = false)",
+    ):
+        sample.source.execute(sample.source_db, text)
+    sample.target.execute(
+        sample.target_db,
+        "CREATE FUNCTION public.watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''x''; END'",
+    )
+    include = ["event_triggers", "publications", "subscriptions", "default_privileges"]
+    # The owner's pg_dump does not see subscriptions; that is told.
+    said = str(_run(sample, check=True, include=include)["warnings"])
+    assert "subscription feed" in said
+    admin = {**sample.login("postgres", "postgres"), "include": include}
+    try:
+        ran = run_module("timescale_post_data", {**admin, "on_unsupported": "skip"})
+        assert (ran.get("msg"), _outcomes(ran, "unsupported")) == (None, {"subscription secret"})
+        assert "hidden" not in str(ran)
+        assert "watch_ddl" in ran["queries"][-1] or "watch_ddl" in ran["queries"][-2]
+        triggers = "SELECT evtname, evtenabled, evttags FROM pg_event_trigger"
+        assert sample.target.execute(sample.target_db, triggers) == [("watch_ddl", "A", ["CREATE INDEX"])]
+        there = (
+            "SELECT subname, subenabled FROM pg_subscription JOIN pg_database d ON d.oid = subdbid WHERE datname = %s"
+        )
+        assert sample.target.execute("postgres", there, (sample.target_db,)) == [("feed", False)]
+        again = run_module("timescale_post_data", {**admin, "on_unsupported": "skip"})
+        assert (again.get("msg"), again["changed"], _outcomes(again, "drifted")) == (None, False, set())
+    finally:
+        for server, db in ((sample.source, sample.source_db), (sample.target, sample.target_db)):
+            for (name,) in server.execute(
+                db,
+                "SELECT subname FROM pg_subscription s JOIN pg_database d"
+                " ON d.oid = s.subdbid WHERE d.datname = current_database()",
+            ):
+                server.execute(db, f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)")
+                server.execute(db, f"DROP SUBSCRIPTION {name}")
+
+
+def test_a_foreign_key_that_a_chunk_lacks_is_made_whole(servers: Pool, pair: Pair) -> None:
+    sample = servers.fresh(pair)
+    target, db = sample.target, sample.target_db
+    one = """SELECT k.conrelid::regclass::text, quote_ident(k.conname) FROM pg_constraint k
+        JOIN pg_inherits i ON i.inhrelid = k.conrelid
+        WHERE i.inhparent = 'public.fill_measurements'::regclass AND k.contype = 'f' ORDER BY 1 LIMIT 1"""
+    try:
+        _run(sample)
+        chunk, name = target.execute(db, one)[0]
+        with contextlib.closing(target.connect(db)) as connection, connection.cursor() as cursor:
+            cursor.execute("SET timescaledb.restoring = on")
+            cursor.execute(f"ALTER TABLE {chunk} DROP CONSTRAINT {name}")
+        ran = _run(sample)
+        told = [(o["name"], o["reason"]) for o in ran["objects"] if o["outcome"] == "drifted"]
+        assert told == [("fill_measurements_sensor_id_fkey", "1 chunks lack it.")]
+        ran = _run(sample, on_drift="replace")
+        assert (ran.get("msg"), _outcomes(ran, "drifted")) == (None, set())
+        assert (_run(sample)["changed"], target.execute(db, one)[0][0]) == (False, chunk)
+    finally:
+        sample.drop()
+
+
+def test_views_and_rules_that_majors_print_differently(servers: Pool, pair: Pair) -> None:
+    sample = servers.fresh(pair)
+    try:
+        text = 'CREATE TABLE public.alone (id int, n numeric(10, 2), s text COLLATE "C");'
+        more = """ALTER TABLE alone ADD PRIMARY KEY (id);
+            CREATE RULE alone_log AS ON UPDATE TO alone DO ALSO DELETE FROM deliveries WHERE litres > new.id;"""
+        view = "CREATE VIEW public.alone_view AS SELECT id, n, s FROM alone GROUP BY id;"
+        empty = (
+            "CREATE VIEW public.alone_view AS SELECT NULL::int AS id, NULL::numeric(10,2) AS n,"
+            ' NULL::text COLLATE "C" AS s;'
+        )
+        sample.source.execute(sample.source_db, text + more + view, user=sample.user)
+        sample.target.execute(sample.target_db, text + empty, user=sample.user)
+        ran = _run(sample)
+        assert {"rule _RETURN", "rule alone_log"} <= _outcomes(ran, "created", "altered")
+        again = _run(sample, diff=True)
+        assert (again["changed"], _outcomes(again, "drifted")) == (False, set()), again.get("diff")
+    finally:
+        sample.drop()

@@ -83,3 +83,27 @@ def test_only_stays_where_it_is_no_head() -> None:
 )
 def test_columns(definition: str, columns: tuple[str, ...]) -> None:
     assert scanner.columns(definition) == columns
+
+
+@pytest.mark.parametrize(
+    ("query", "empty"),
+    [
+        ("SELECT NULL::integer AS id,\n    NULL::numeric(10,2) AS n;", True),
+        (' SELECT (NULL::text COLLATE "C") AS "a, b",\n    NULL::"My ""Type" AS c', True),
+        ("SELECT NULL::integer AS id, t.x FROM public.t", False),
+        ("SELECT NULL::integer AS id FROM public.t", False),
+        ("SELECT 1 AS id, NULL::integer AS x", False),
+        ("SELECT NULL::integer AS id UNION SELECT 1", False),
+        ("VALUES (1)", False),
+        ("", False),
+    ],
+)
+def test_the_empty_body_of_a_view(query: str, empty: bool) -> None:
+    assert scanner.is_placeholder(query) is empty
+
+
+def test_words_in_a_row() -> None:
+    trigger = "CREATE TRIGGER delete AFTER INSERT ON t WHEN (new.statement) FOR EACH ROW EXECUTE FUNCTION p.delete()"
+    assert scanner.holds(trigger, "FOR", "EACH", "ROW")
+    assert not scanner.holds(trigger, "REFERENCING", ("NEW", "OLD"))
+    assert scanner.before(trigger, "ON") == ("CREATE", "TRIGGER", "DELETE", "AFTER", "INSERT")

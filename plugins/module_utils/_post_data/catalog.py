@@ -14,8 +14,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connection import Database
-from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks
-from .._versions import PG_PUBLICATION_FILTER
+from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks, companions
+from .._versions import PG_PUBLICATION_FILTER, TS_FK_ON_COMPRESSED
 
 __all__ = ["Document", "read"]
 
@@ -50,7 +50,7 @@ aggregate (oid) AS (
 hidden_schema AS ({extension_schemas}),
 relation AS (
   SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relrowsecurity, c.relreplident,
-         c.relispopulated, h.id AS hypertable_id, h.dimensions, h.columnstore
+         c.relispopulated, c.relowner, h.id AS hypertable_id, h.dimensions, h.columnstore
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   LEFT JOIN hypertable AS h ON h.relid = c.oid
@@ -82,11 +82,22 @@ _LACKING = f"""(
   )
 )"""
 
+# How many chunks have no such foreign key, but for those that a server of that version takes it from (compression).
+_LACKING_KEY = """(
+  SELECT count(*) FROM chunk AS k
+  JOIN pg_catalog.pg_class AS kc ON kc.oid = k.relid AND kc.relkind = 'r'
+  WHERE k.hypertable_id = r.hypertable_id AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_constraint AS kx
+    WHERE kx.conrelid = k.relid AND kx.contype = 'f' AND pg_get_constraintdef(kx.oid) = pg_get_constraintdef(c.oid)
+  ) AND k.relid NOT IN (SELECT z.chunk FROM ({keyless}) AS z)
+)"""
+
 # One query for each part of the document. A column that older servers lack is taken from the row as JSON.
 _PARTS = {
     "relations": """
 SELECT r.oid::int8, r.schema, r.name, r.kind, r.relrowsecurity AS row_security, r.relreplident AS replica_identity,
-       r.relispopulated AS populated, r.hypertable_id, r.dimensions, coalesce(r.columnstore, false) AS columnstore,
+       r.relispopulated AS populated, pg_has_role(r.relowner, 'USAGE') AS owned,
+       r.hypertable_id, r.dimensions, coalesce(r.columnstore, false) AS columnstore,
        EXISTS (SELECT FROM aggregate AS a WHERE a.oid = r.oid) AS on_aggregate,
        (SELECT i.inhparent::int8 FROM pg_catalog.pg_inherits AS i
         JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent AND p.relkind = 'p' WHERE i.inhrelid = r.oid) AS parent,
@@ -111,10 +122,11 @@ JOIN pg_catalog.pg_index AS x ON x.indrelid = r.oid
 JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
 LEFT JOIN pg_catalog.pg_constraint AS c
   ON c.conindid = i.oid AND c.conrelid = x.indrelid AND c.contype IN ('p', 'u', 'x')""",
-    "constraints": """
+    "constraints": f"""
 SELECT c.oid::int8, c.conrelid::int8 AS relation, n.nspname AS schema, t.typname AS domain, c.conname AS name,
        c.contype AS type, pg_get_constraintdef(c.oid) AS definition, c.conindid::int8 AS index,
-       c.confrelid::int8 AS referenced, obj_description(c.oid, 'pg_constraint') AS comment
+       c.confrelid::int8 AS referenced, obj_description(c.oid, 'pg_constraint') AS comment,
+       CASE WHEN r.hypertable_id IS NULL OR c.contype <> 'f' THEN 0 ELSE {_LACKING_KEY} END AS lacking
 FROM pg_catalog.pg_constraint AS c
 LEFT JOIN relation AS r ON r.oid = c.conrelid
 LEFT JOIN pg_catalog.pg_type AS t ON t.oid = c.contypid AND c.conrelid = 0
@@ -224,6 +236,7 @@ def read(database: Database) -> Document:
     since_15 = database.server_version >= PG_PUBLICATION_FILTER
     choices = {
         "{publication_filter}": "pg_get_expr(x.prqual, x.prrelid)" if since_15 else "NULL",
+        "{keyless}": _keyless(database),
         "{publication_schemas}": _PUBLICATION_SCHEMAS if since_15 else _NO_PUBLICATION_SCHEMAS,
     }
     queries = {name: _filled(query, choices) for name, query in _PARTS.items()}
@@ -242,6 +255,13 @@ def _common(database: Database) -> str:
         aggregates=CONTINUOUS_AGGREGATES if version else _NO_AGGREGATES,
         extension_schemas=EXTENSION_SCHEMAS,
     )
+
+
+def _keyless(database: Database) -> str:
+    version = database.timescale
+    if version is None or version >= TS_FK_ON_COMPRESSED:
+        return "SELECT NULL::pg_catalog.oid AS chunk WHERE false"
+    return companions(version)
 
 
 def _filled(query: str, choices: dict[str, str]) -> str:

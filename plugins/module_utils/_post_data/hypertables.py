@@ -127,16 +127,19 @@ def _no_inherit(case: _Case) -> Refusal | None:
 
 
 def _transition_tables(case: _Case) -> Refusal | None:
-    if case.identity.kind != "trigger" or "REFERENCING" not in case.words:
+    events = scanner.before(case.thing.definition, "ON")
+    if case.identity.kind != "trigger" or not scanner.holds(
+        case.thing.definition, "REFERENCING", ("NEW", "OLD"), "TABLE"
+    ):
         return None
     if case.version < TS_TRANSITION_TABLES:
         return Refusal(
             f"TimescaleDB {case.version} has no transition tables in a hypertable's triggers.",
             f"Use TimescaleDB {TS_TRANSITION_TABLES} or later on the target.",
         )
-    if "ROW" in case.words and "STATEMENT" not in case.words:
+    if scanner.holds(case.thing.definition, "FOR", "EACH", "ROW"):
         return Refusal("A hypertable's row trigger has no transition tables.", "Make it a statement trigger.")
-    if "DELETE" in case.words and case.table.columnstore:
+    if "DELETE" in events and case.table.columnstore:
         return Refusal("With columnstore, a trigger on DELETE has no transition tables.", _COLUMNSTORE_HINT)
     return None
 
@@ -147,7 +150,7 @@ def _trigger_state(case: _Case) -> Refusal | None:
     if case.version < TS_TRIGGER_STATE:
         return Refusal(
             f"TimescaleDB {case.version} cannot enable or disable a hypertable's triggers: here it would fire.",
-            f"Drop the trigger on the target, or use TimescaleDB {TS_TRIGGER_STATE} or later there.",
+            f"Leave it out: without it nothing fires either. Or use TimescaleDB {TS_TRIGGER_STATE} or later there.",
         )
     if case.table.columnstore and case.version < TS_TRIGGER_STATE_COLUMNSTORE:
         return Refusal(

@@ -63,6 +63,7 @@ class Relation:
     :param dimensions: its partition columns when it is a hypertable.
     :param columnstore: it is a hypertable with columnstore (compression) enabled.
     :param on_aggregate: it is a continuous aggregate or reads one, over any number of views.
+    :param owned: the role that reads may alter it as its owner.
     :param bytes: its size, for largest first; a hypertable's chunks together.
     """
 
@@ -75,6 +76,7 @@ class Relation:
     populated: bool = True
     bytes: int = 0
     chunks: int = 0
+    owned: bool = True
 
     @property
     def is_hypertable(self) -> bool:
@@ -89,7 +91,7 @@ class Thing:
     :param relation: what it belongs to, None for objects of the database.
     :param reads: further relations it needs (a rule's, a policy's, a foreign key's other table).
     :param valid: False for an index that a failed build left behind, or that chunks lack.
-    :param lacking: how many chunks of the hypertable have no such index.
+    :param lacking: how many chunks of the hypertable have no such index or foreign key.
     :param own: it is TimescaleDB's own.
     :param inherited: a partition's copy of its parent's trigger.
     """
@@ -153,6 +155,7 @@ class Inventory:
             row["populated"],
             int(row["bytes"] or 0),
             int(row["chunks"]),
+            row.get("owned", True),
         )
 
     def _indexes(self, row: dict[str, t.Any]) -> None:
@@ -192,7 +195,7 @@ class Inventory:
         own_index = row["type"] in ("p", "u", "x")
         index = self._indexes_by_oid.get(row["index"]) if own_index else None
         options = f" WITH ({index['options']})" if index and index["options"] else ""
-        lacking = int((index or {}).get("lacking") or 0)
+        lacking = int((index or row).get("lacking") or 0)
         thing = Thing(identity, row["definition"] + options, relation, reads, lacking=lacking)
         self._add(thing, "constraints", row["oid"], row["comment"])
 

@@ -16,6 +16,7 @@ from .._plan import Finding, Identity, Plan, Step
 from .._sql import identifier, quote_identifier, statement
 from . import hypertables, scanner
 from .checks import done_when
+from .exchange import OVERWRITES, removal, renaming
 from .objects import CONSTRAINTS, Inventory, Name, Relation, Thing, shape
 from .selection import Options, left_out
 from .wanted import Item
@@ -25,7 +26,10 @@ __all__ = ["make_plan"]
 _BUILDS = ("index", "primary_key", "unique", "exclude", "foreign_key", "check", "refresh")
 # CREATE INDEX lets other index builds of its table run; everything else here does not (PostgreSQL manual, 13.3.1).
 _SIDE_BY_SIDE = ("index",)
-_EMPTY_VIEW = re.compile(r"\s*SELECT\s+(?:NULL::[^,;]+?\s+AS\s+(?:\w+|\"(?:[^\"]|\"\")*\"),?\s*)*;?\s*")
+_SECRET = re.compile(r"pass|://[^/\s']*:[^/\s']*@", re.IGNORECASE)  # of a subscription's connection string
+# What stands on an object by its name, though it is an entry of its own in the archive.
+_STAND_ON = ("comment", "index_attach")
+_NAMED_ALIKE = ("index", "primary_key", "unique", "exclude", "foreign_key")
 _PASSES_ON = ("unsupported", "pending", "skipped")
 
 
@@ -39,6 +43,7 @@ def make_plan(
     planner = _Planner(source, target, target_facts, options)
     for item in items:
         planner.look_at(item)
+    planner.put_last()
     planner.plan.warnings += [
         f"The target's table {schema}.{table} carries the trigger {name}, which TimescaleDB made for another table or"
         f" no longer uses. Inserts may fail or aggregates go stale. Remove it: {remedy};"
@@ -64,7 +69,9 @@ class _Planner:
         self.options = options
         self.plan = Plan()
         self.verdicts: dict[int, list[_Verdict]] = {}
-        self._shapes: dict[Name, dict[str, str]] | None = None
+        self._shapes: dict[Name, dict[str, Thing]] | None = None
+        self._remade: set[int] = set()  # entries whose object is dropped and made again: what stands on it goes too
+        self._elsewhere: dict[int, str] = {}  # entries whose object the target has under another name
 
     def look_at(self, item: Item) -> None:
         """Give one item its step or its finding."""
@@ -90,9 +97,17 @@ class _Planner:
 
     def _compare(self, item: Item, thing: Thing) -> None:
         there = self.target.things.get(item.identity)
-        if there is not None and there.lacking and item.identity.kind in CONSTRAINTS.values():
-            reason, hint = f"{there.lacking} chunks lack it.", "Drop it there and run the task again."
-            self._settle(item, "drifted", reason, hint, there.definition, thing.definition)
+        on = [number for number in self._needs(item) if item.identity.kind in _STAND_ON or not item.main]
+        if any(number in self._remade for number in on):
+            self._missing(item, thing, None)
+        elif there is None and any(number in self._elsewhere for number in on):
+            other = next(self._elsewhere[number] for number in on if number in self._elsewhere)
+            self._drifted(item, thing, None, f"The target has what it stands on under the name {other}.")
+        elif there is not None and there.lacking and item.identity.kind in CONSTRAINTS.values():
+            self._drifted(item, thing, there, f"{there.lacking} chunks lack it.")
+        elif there is not None and self._state_differs(item):
+            state = self.target.things[dataclasses.replace(item.identity, kind=f"{item.identity.kind}_state")]
+            self._drifted(item, thing, there, f"On the target its state is {state.definition}.")
         elif there is not None and there.valid and there.definition == thing.definition:
             self._settle(item, "present")
         elif there is not None and there.valid and not self._is_placeholder(item, there):
@@ -105,24 +120,44 @@ class _Planner:
         return (
             item.identity.kind == "rule"
             and item.identity.name == "_RETURN"
-            and bool(_EMPTY_VIEW.fullmatch(there.definition))
+            and scanner.is_placeholder(there.definition)
         )
 
     def _differs(self, item: Item, thing: Thing, there: Thing) -> None:
         if item.identity.kind in CONSTRAINTS.values() and there.definition == f"{thing.definition} NOT VALID":
             self._validate(item, thing, there)
             return
-        reason = "The target's definition differs from the source's."
-        hint = "Compare both with --diff, then change or drop the target's."
-        self._settle(item, "drifted", reason, hint, before=there.definition, after=thing.definition)
+        self._drifted(item, thing, there, "The target's definition differs from the source's.")
+
+    def _state_differs(self, item: Item) -> bool:
+        """Whether a trigger or rule that is enabled on the source is not so on the target."""
+        if item.identity.kind not in ("trigger", "rule"):
+            return False
+        state = dataclasses.replace(item.identity, kind=f"{item.identity.kind}_state")
+        there = self.target.things.get(state)
+        return there is not None and there.definition != "ENABLE" and state not in self.source.things
+
+    def _drifted(self, item: Item, thing: Thing, there: Thing | None, reason: str) -> None:
+        """Report what differs, or plan its exchange: the old goes and the new comes in one transaction."""
+        before = there.definition if there is not None else ""
+        drop = removal(item.identity, thing.relation) if there is not None else None
+        if self.options.on_drift == "replace" and drop is not None:
+            refused = self._blocked_by(item) or self._relations_missing(item, thing) or self._refused(item, thing)
+            if refused is None:
+                texts = (*drop, *(self._for_target(text, thing) for text in item.statements))
+                action = "alter" if item.identity.kind in OVERWRITES else "rebuild"
+                self._step(item, thing, texts, action, reason, before)
+                self._remade.update([item.entry.dump_id] if drop else [])
+                return
+            reason = f"{reason} {refused[1]}"
+        hint = "Compare both with --diff, then change or drop the target's, or set on_drift: replace."
+        self._settle(item, "drifted", reason, hint, before, thing.definition)
 
     def _validate(self, item: Item, thing: Thing, there: Thing) -> None:
         table = self.target.relations.get(thing.relation) if thing.relation else None
         if table is None or table.columnstore:
             reason = "It is not validated on the target, and VALIDATE CONSTRAINT is refused where columnstore is on."
-            self._settle(
-                item, "drifted", reason, "Drop it there and run the task again.", there.definition, thing.definition
-            )
+            self._drifted(item, thing, there, reason)
             return
         named = (identifier(*table.name), identifier(item.identity.name))
         text = statement("ALTER TABLE {} VALIDATE CONSTRAINT {}", *named)
@@ -134,15 +169,15 @@ class _Planner:
             self._settle(item, *refused)
             return
         twin = self._twin(item, thing)
-        if twin:
-            reason = f"The target has the same index under the name {twin}; it is not built twice."
-            self._settle(item, "drifted", reason, "Rename or drop that index.", twin, thing.definition)
+        if twin is not None:
+            self._other_name(item, thing, twin)
             return
         texts = tuple(self._for_target(text, thing) for text in item.statements)
         action = "refresh" if item.identity.kind == "refresh" else "create"
         if there is not None and not there.valid:
             drop = statement("DROP INDEX {}", identifier(item.identity.schema, item.identity.name))
             self._step(item, thing, (drop, *texts), "rebuild", _damage(there), there.definition)
+            self._remade.add(item.entry.dump_id)
             return
         self._step(item, thing, texts, action)
 
@@ -150,11 +185,14 @@ class _Planner:
 
     def _blocked_by(self, item: Item) -> tuple[str, str] | None:
         """The outcome of something it needs that will not be there."""
-        needs = item.entry.dependencies if item.main else (item.entry.dump_id,)
-        for verdict in (verdict for number in needs for verdict in self.verdicts.get(number, ())[:1]):
+        for verdict in (verdict for number in self._needs(item) for verdict in self.verdicts.get(number, ())[:1]):
             if verdict.outcome in _PASSES_ON:
                 return verdict.outcome, f"It needs {verdict.label}, which is {verdict.outcome}."
         return None
+
+    @staticmethod
+    def _needs(item: Item) -> tuple[int, ...]:
+        return item.entry.dependencies if item.main else (item.entry.dump_id,)
 
     def _relations_missing(self, item: Item, thing: Thing) -> tuple[str, ...] | None:
         names = [name for name in (thing.relation, *thing.reads) if name is not None]
@@ -180,23 +218,37 @@ class _Planner:
         return relation is not None and relation.on_aggregate
 
     def _refused(self, item: Item, thing: Thing) -> tuple[str, ...] | None:
-        if item.identity.kind == "subscription" and "password" in "".join(item.statements):
+        if item.identity.kind == "subscription" and _SECRET.search("".join(item.statements)):
             return "unsupported", "Its connection string holds a password.", "Create it by hand."
         found = hypertables.refusal(item.identity, thing, self.target.relations, self.facts.timescale)
+        state = self.source.things.get(dataclasses.replace(item.identity, kind="trigger_state"))
+        if found is None and item.identity.kind == "trigger" and state and state.definition != "ENABLE ALWAYS":
+            # It must not arrive enabled: where the state is refused, so is the trigger.
+            found = hypertables.refusal(state.identity, state, self.target.relations, self.facts.timescale)
         return ("unsupported", *found) if found else None
 
-    def _twin(self, item: Item, thing: Thing) -> str:
-        """An index of the target with another name and the same definition."""
-        if item.identity.kind != "index" or thing.relation is None:
-            return ""
+    def _twin(self, item: Item, thing: Thing) -> Thing | None:
+        """What the target has with another name and the same definition; any primary key is one to another."""
+        if item.identity.kind not in _NAMED_ALIKE or thing.relation is None:
+            return None
         if self._shapes is None:
             self._shapes = {}
-            wanted = self.source.things
             for other in self.target.things.values():
-                spare = other.identity.kind == "index" and other.valid and other.identity not in wanted
+                spare = other.identity.kind in _NAMED_ALIKE and other.valid and other.identity not in self.source.things
                 if spare and other.relation is not None:
-                    self._shapes.setdefault(other.relation, {})[shape(other.definition)] = other.identity.name
-        return self._shapes.get(thing.relation, {}).get(shape(thing.definition), "")
+                    self._shapes.setdefault(other.relation, {})[_shape(other)] = other
+        return self._shapes.get(thing.relation, {}).get(_shape(thing))
+
+    def _other_name(self, item: Item, thing: Thing, twin: Thing) -> None:
+        name, kind = twin.identity.name, item.identity.kind
+        what = "another primary key" if kind == "primary_key" else f"the same {kind.replace('_', ' ')}"
+        reason = f"The target has {what} under the name {name}; it is not built twice."
+        same = kind == "index" or twin.definition == thing.definition
+        if same and self.options.on_drift == "replace":
+            self._step(item, thing, (renaming(twin, item.identity.name),), "alter", reason, name)
+            return
+        self._elsewhere[item.entry.dump_id] = name
+        self._settle(item, "drifted", reason, "Rename it, or set on_drift: replace.", name, thing.definition)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -223,14 +275,24 @@ class _Planner:
             before=before,
             planned=any(name not in self.target.relations for name in names),
             settings=self._tablespace(item),
+            tolerated=self.options.tolerated(item.identity),
         )
         self.plan.steps.append(step)
         self._note(item, "planned", step.key)
 
     def _depends_on(self, item: Item) -> tuple[str, ...]:
-        needs = item.entry.dependencies if item.main else (item.entry.dump_id,)
-        keys = (verdict.key for number in needs for verdict in self.verdicts.get(number, ()))
+        keys = (verdict.key for number in self._needs(item) for verdict in self.verdicts.get(number, ()))
         return tuple(dict.fromkeys(key for key in keys if key))
+
+    def put_last(self) -> None:
+        """Event triggers come after everything else, as pg_restore does it: they would fire on our own statements."""
+        last = {step.key for step in self.plan.steps if step.object.kind == "event_trigger"}
+        others = [
+            step.key for step in self.plan.steps if step.key not in last and not last.intersection(step.depends_on)
+        ]
+        for step in self.plan.steps:
+            if step.key in last:
+                step.follows = tuple(others)
 
     def _weight(self, item: Item, thing: Thing) -> int:
         if item.identity.kind not in _BUILDS:
@@ -279,6 +341,14 @@ class _Planner:
     def _note(self, item: Item, outcome: str, key: str = "") -> None:
         verdicts = self.verdicts.setdefault(item.entry.dump_id, [])
         verdicts.append(_Verdict(outcome, item.identity.label, key))
+
+
+def _shape(thing: Thing) -> str:
+    """What two objects of a table have in common when only their names differ."""
+    kind = thing.identity.kind
+    if kind == "primary_key":
+        return kind
+    return f"{kind} {shape(thing.definition) if kind == 'index' else thing.definition}"
 
 
 def _damage(there: Thing) -> str:

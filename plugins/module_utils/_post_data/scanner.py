@@ -15,7 +15,19 @@ import typing as t
 
 from .._sql import quote_identifier
 
-__all__ = ["Token", "columns", "cut", "on_table", "relation", "tokens", "unquote", "without_only"]
+__all__ = [
+    "Token",
+    "before",
+    "columns",
+    "cut",
+    "holds",
+    "is_placeholder",
+    "on_table",
+    "relation",
+    "tokens",
+    "unquote",
+    "without_only",
+]
 
 _TOKEN = re.compile(
     r"""
@@ -183,3 +195,40 @@ def columns(definition: str) -> tuple[str, ...]:
             candidate = token.name if token.kind in ("word", "quoted") else ""
             fresh = False
     return tuple(found)
+
+
+def before(text: str, word: str) -> tuple[str, ...]:
+    """The words, in upper case, that stand before the first ``word``."""
+    found: list[str] = []
+    for token in tokens(text):
+        if token.is_word(word):
+            break
+        found += [token.text.upper()] if token.kind == "word" else []
+    return tuple(found)
+
+
+def holds(text: str, *wanted: str | tuple[str, ...]) -> bool:
+    """Whether those words follow one another somewhere; a tuple stands for any of its words."""
+    run = list(tokens(text))
+    choices = [(one,) if isinstance(one, str) else one for one in wanted]
+    return any(
+        all(token.is_word(*words) for token, words in zip(run[at:], choices))
+        for at in range(len(run) - len(choices) + 1)
+    )
+
+
+def is_placeholder(query: str) -> bool:
+    """Whether a view has only the empty body that pg_dump gives it in pre-data: SELECT NULL::type AS name, …"""
+    first, *rest = list(tokens(query)) or [Token("sign", "", 0, 0)]
+    if not first.is_word("SELECT") or any(token.is_word("FROM", "UNION", "VALUES", "WITH", "WHERE") for token in rest):
+        return False
+    depth, fresh = 0, True
+    for number, token in enumerate(rest):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if fresh and token.text not in "(;":  # a collation stands in parentheses: (NULL::text COLLATE "C")
+            cast = number + 1 < len(rest) and rest[number + 1].text == ":"
+            if not (token.is_word("NULL") and cast):
+                return False
+            fresh = False
+        fresh = fresh or (token.text == "," and depth == 0)
+    return True

@@ -11,6 +11,7 @@ import dataclasses
 import fnmatch
 import typing as t
 
+from .._plan import Identity
 from .wanted import Item
 
 __all__ = ["KINDS", "OPT_IN", "Options", "left_out"]
@@ -63,6 +64,8 @@ class Options:
 
     :param check_mode: what an earlier stage of the same run would create counts as there.
     :param dependents: False leaves what stands on continuous aggregates for a later run.
+    :param on_drift: ``replace`` plans steps for what differs.
+    :param tolerate: SQLSTATEs that do no harm, each with a pattern of the objects that may fail so.
     :param tablespaces: the target's name for a tablespace of the source.
     """
 
@@ -75,6 +78,8 @@ class Options:
     row_security: str = "all"
     dependents: bool = True
     refresh: bool = True
+    on_drift: str = "warn"
+    tolerate: tuple[tuple[str, str], ...] = ()
     tablespaces: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -87,12 +92,23 @@ class Options:
             row_security=params["row_security"],
             dependents=params["dependents_of_aggregates"],
             refresh=params["refresh_materialized_views"],
+            on_drift=params["on_drift"],
+            tolerate=tuple((one["sqlstate"], one["object"]) for one in params["tolerate"] or ()),
             tablespaces={str(key): str(value) for key, value in (params["tablespace_map"] or {}).items()},
         )
 
     def in_schemas(self, schema: str) -> bool:
         """Whether the options leave a schema in."""
         return (not self.schemas or _matches(schema, self.schemas)) and not _matches(schema, self.exclude_schemas)
+
+    def tolerated(self, identity: Identity) -> dict[str, str]:
+        """The SQLSTATEs that an object may fail with, each with what is then reported."""
+        names = _names(identity)
+        return {
+            sqlstate: f"Tolerated ({sqlstate}): {{error}}"
+            for sqlstate, pattern in self.tolerate
+            if any(fnmatch.fnmatchcase(name, pattern) for name in names)
+        }
 
 
 def left_out(item: Item, options: Options) -> str:
@@ -122,10 +138,16 @@ def _by_filter(item: Item, options: Options) -> str:
         return "Not among schemas."
     if options.exclude_schemas and _matches(subject.schema, options.exclude_schemas):
         return "Among exclude_schemas."
-    names = {f"{subject.schema}.{subject.name}", f"{subject.schema}.{subject.table or subject.name}"}
-    if options.objects and not any(_matches(name, options.objects) for name in names):
+    if options.objects and not any(_matches(name, options.objects) for name in _names(subject)):
         return "Not among objects."
     return ""
+
+
+def _names(identity: Identity) -> set[str]:
+    """What patterns are matched with: schema.name and schema.table; the name alone for objects of the database."""
+    if not identity.schema:
+        return {identity.name}
+    return {f"{identity.schema}.{identity.name}", f"{identity.schema}.{identity.table or identity.name}"}
 
 
 def _matches(name: str, patterns: t.Iterable[str]) -> bool:

@@ -12,13 +12,15 @@ import os
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from .._errors import BadInput
 from .._plan import Finding, Identity, Plan
 from .archive import Archive, read_archive
 from .catalog import Document, read
 from .dump import dumped
-from .objects import Inventory
+from .objects import CONSTRAINTS, Inventory
 from .plan import make_plan
-from .selection import Options
+from .printed import settle
+from .selection import OPT_IN, Options
 from .statements import document_of
 from .wanted import Item, wanted_items
 
@@ -28,8 +30,8 @@ if t.TYPE_CHECKING:
 
 __all__ = ["compare", "plan_of"]
 
-# Kinds that are always in the section; a validated check, for example, comes with its table.
-_ALWAYS = ("index", "primary_key", "unique", "exclude", "foreign_key", "trigger", "rule", "policy", "statistics")
+# A privilege is enough for these.
+_NOT_BY_OWNER = ("trigger", "refresh")
 # Kinds that refuse, change or hide rows, and what is said of objects: on the target alone they are differences too.
 # An index is none, because it costs time only.
 _TELLING = (
@@ -49,7 +51,8 @@ def plan_of(session: Session, options: Options) -> Plan:
     if session.check_mode and session.params["second_part"]:
         first = dataclasses.replace(options, row_security="none", dependents=False, refresh=False)
         _leave_out(plan, make_plan(items, source, target, session.target.facts, first))
-    plan.warnings += _not_in_archive(items, source, session.params["dump_file"])
+    plan.warnings += _not_in_archive(items, source, session.params["dump_file"], options)
+    _require_ownership(plan, target, session)
     return plan
 
 
@@ -62,7 +65,7 @@ def compare(source: Database, target: Database, options: Options, client_path: s
     """
     items, wanted, existing = _read(target, lambda: dumped(source, "", client_path=client_path), lambda: read(source))
     plan = make_plan(items, wanted, existing, target.facts, options)
-    plan.warnings += _not_in_archive(items, wanted, None)
+    plan.warnings += _not_in_archive(items, wanted, None, options)
     plan.findings += _surplus(wanted, existing, options)
     return plan
 
@@ -91,7 +94,9 @@ def _read(
         document = read_source()
         archive = making.result()
         source = Inventory(document or document_of(archive))
-        return wanted_items(archive, source), source, Inventory(reading.result())
+        existing = Inventory(reading.result())
+    settle(target, source, existing)
+    return wanted_items(archive, source), source, existing
 
 
 def _document(session: Session) -> Document | None:
@@ -119,17 +124,53 @@ def _archive(session: Session) -> Archive:
     return dumped(session.source, kept, client_path=session.params["client_path"] or "")
 
 
-def _not_in_archive(items: t.Sequence[Item], source: Inventory, path: str | None) -> list[str]:
-    """Objects of the source that the archive lacks: it hides a schema, or is older than they are."""
+def _not_in_archive(items: t.Sequence[Item], source: Inventory, path: str | None, options: Options) -> list[str]:
+    """Objects of the source that the archive lacks: it hides a schema, is older, or its role could not see them."""
     seen = {item.identity for item in items}
-    others = (identity for identity in source.by_oid.values() if identity not in seen)
-    lacking = [identity.label for identity in others if _in_section(source, identity)]
+    kept = [identity for identity in source.things if _in_section(source, identity, options)]
+    lacking = [identity for identity in kept if identity not in seen]
     if not lacking:
         return []
-    named = ", ".join(sorted(lacking)[:_NAMED]) + (" …" if len(lacking) > _NAMED else "")
-    return [f"{path or 'The dump'} lacks {len(lacking)} objects of the source, which are not moved: {named}."]
+    named = ", ".join(sorted(one.label for one in lacking)[:_NAMED]) + (" …" if len(lacking) > _NAMED else "")
+    text = f"{path or 'The dump'} lacks {len(lacking)} objects of the source, which are not moved: {named}."
+    hidden = {one.schema for one in lacking if one.schema} - {one.schema for one in kept if one in seen}
+    if hidden:
+        text += f" It holds nothing of these schemas: {', '.join(sorted(hidden))}. A pattern of pg_dump may hide them."
+    return [text]
 
 
-def _in_section(source: Inventory, identity: Identity) -> bool:
+def _in_section(source: Inventory, identity: Identity, options: Options) -> bool:
+    """Whether pg_dump writes such an object into the section, and the options leave it in."""
     thing = source.things[identity]
-    return identity.kind in _ALWAYS and identity.name != "_RETURN" and not (thing.own or thing.inherited)
+    if thing.own or thing.inherited or identity.name == "_RETURN" or not options.in_schemas(identity.schema):
+        return False
+    if identity.kind == "trigger_state":
+        return thing.definition != "ENABLE"
+    if identity.kind == "comment":  # of what is in the section itself
+        kind, _blank, name = identity.name.partition(" ")
+        on = CONSTRAINTS.values() if kind == "constraint" else (kind,)
+        return any(
+            one in source.things and _in_section(source, one, options)
+            for one in (dataclasses.replace(identity, kind=each, name=name) for each in on)
+        )
+    if identity.kind in ("check", "not_null"):  # a validated one comes with its table
+        return thing.definition.endswith("NOT VALID")
+    return identity.kind not in OPT_IN or OPT_IN[identity.kind] in options.include
+
+
+def _require_ownership(plan: Plan, target: Inventory, session: Session) -> None:
+    """One message in place of one refusal per object.
+
+    :raises BadInput: the role is not an owner of relations that need work.
+    """
+    objects = [step.object for step in plan.steps if step.object.kind not in _NOT_BY_OWNER]
+    names = {(one.schema, one.table or one.name) for one in objects}
+    others = sorted(name for name in names if name in target.relations and not target.relations[name].owned)
+    if not others:
+        return
+    role = session.target.value("SELECT current_user::pg_catalog.text")
+    named = ", ".join(".".join(name) for name in others[:_NAMED]) + (" …" if len(others) > _NAMED else "")
+    raise BadInput(
+        f"Nothing was changed. The target's role {role} does not own {len(others)} relations that need work: {named}.",
+        hint="Connect as their owner, name it in session_role, or grant its role to this one.",
+    )
