@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -172,7 +173,7 @@ def test_neither_source_nor_archive(plain_sample: Sample) -> None:
     assert "missing.dump" in run_module("timescale_post_data", {**login, "dump_file": "/missing.dump"})["msg"]
 
 
-def test_names_made_to_hurt(plain_sample: Sample) -> None:
+def test_names_made_to_hurt(plain_sample: Sample, tmp_path: Path) -> None:
     names = ['a";--b', "PGDMP\n-- Name: x; Type: INDEX", "ON", "/* é */ $1", "x" * 63, "it's 100%", "a.b", "SELECT"]
     for number, name in enumerate(names):
         quoted, text = name.replace('"', '""'), name.replace("'", "''")
@@ -190,11 +191,27 @@ def test_names_made_to_hurt(plain_sample: Sample) -> None:
                 (DELETE FROM {table} WHERE "{quoted}" = '{text};'; SELECT 1);
             CREATE POLICY "{quoted}" ON {table} USING ("{quoted}" <> '{text}');""",
         )
-    ran = _run(plain_sample)
+    dumped = tmp_path / "names.dump"
+    ran = _run(plain_sample, dump_file=str(dumped))
     assert ran.get("msg") is None
     source = _compared(plain_sample.source, plain_sample.source_db)
     assert _compared(plain_sample.target, plain_sample.target_db) == source
     assert _run(plain_sample)["changed"] is False
+    # And from the archive alone, which finds them there, misses what is taken away, and makes it again.
+    alone = {**plain_sample.target.login_vars(plain_sample.target_db, plain_sample.user), "dump_file": str(dumped)}
+    again = run_module("timescale_post_data", alone)
+    assert (again.get("msg"), again["changed"], _outcomes(again, "drifted", "unsupported")) == (None, False, set())
+    with contextlib.closing(plain_sample.target.connect(plain_sample.target_db)) as target, target.cursor() as cursor:
+        for number, name in enumerate(names):
+            quoted = name.replace('"', '""')
+            table = f'public."{number} {quoted[:50]}"'
+            cursor.execute(f'DROP INDEX public."{quoted}"')
+            cursor.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{quoted}"')
+            for kind in ("TRIGGER", "RULE", "POLICY"):
+                cursor.execute(f'DROP {kind} "{quoted}" ON {table}')
+    made = run_module("timescale_post_data", alone)
+    assert (made.get("msg"), made["summary"]["created"]) == (None, 6 * len(names))
+    assert _compared(plain_sample.target, plain_sample.target_db) == source
 
 
 def test_differences_are_told_and_left(plain_sample: Sample) -> None:
@@ -524,5 +541,110 @@ def test_views_and_rules_that_majors_print_differently(servers: Pool, pair: Pair
         assert {"rule _RETURN", "rule alone_log"} <= _outcomes(ran, "created", "altered")
         again = _run(sample, diff=True)
         assert (again["changed"], _outcomes(again, "drifted")) == (False, set()), again.get("diff")
+    finally:
+        sample.drop()
+
+
+def test_a_blocked_step_fails_alone_and_names_who_blocks(plain_sample: Sample) -> None:
+    sample = plain_sample
+    with contextlib.closing(sample.target.connect(sample.target_db, sample.user, autocommit=False)) as blocker:
+        with blocker.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM public.tenant_notes")  # an open transaction: ACCESS SHARE
+        ran = _run(sample, lock_timeout=1, lock_retries=1, jobs=2)
+        assert (ran["failed"], ran["sqlstate"]) == (True, "55P03")
+        failed = [one for one in ran["objects"] if one["outcome"] == "failed"]
+        assert {one.get("table", one["name"]) for one in failed} == {"tenant_notes"}
+        said = failed[0]["reason"]
+        assert f"pid {blocker.info.backend_pid} of user {sample.user}" in said
+        assert re.search(r"its query \d+:\d\d:\d\d\S* old", said), said
+        assert "2 tries of 1 s" in said
+        assert ran["summary"]["created"] > 60
+    assert _run(sample)["changed"]
+    assert _compared(sample.target, sample.target_db) == _compared(sample.source, sample.source_db)
+
+
+# What a hypertable refuses: tables that are plain on the source and hypertables on the target. The outcome by version
+# of the target: the first one that takes it, and "" where none does.
+REFUSED_TABLES = ("r_plain", "r_stored", "r_other")
+REFUSALS = """
+ALTER TABLE r_plain ADD CONSTRAINT r_time_key UNIQUE (at, x);
+ALTER TABLE r_other ADD CONSTRAINT r_other_key UNIQUE (at);
+ALTER TABLE r_plain ADD CONSTRAINT r_key UNIQUE (x);
+ALTER TABLE r_plain ADD CONSTRAINT r_exclude EXCLUDE USING btree (x WITH =);
+CREATE UNIQUE INDEX r_idx ON r_plain (x, date_trunc('day', at AT TIME ZONE 'UTC'));
+CREATE RULE r_rule AS ON DELETE TO r_plain DO INSTEAD NOTHING;
+CREATE RULE r_rule_off AS ON UPDATE TO r_plain DO INSTEAD NOTHING;
+ALTER TABLE r_plain DISABLE RULE r_rule_off;
+ALTER TABLE r_plain ADD CONSTRAINT r_check CHECK (x > 0) NO INHERIT NOT VALID;
+ALTER TABLE r_plain ADD CONSTRAINT r_self FOREIGN KEY (at, x) REFERENCES r_plain (at, x);
+ALTER TABLE r_plain ADD CONSTRAINT r_between FOREIGN KEY (at) REFERENCES r_other (at);
+CREATE TABLE r_points (at timestamptz, x int);
+CREATE TRIGGER r_rows AFTER INSERT ON r_plain REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE FUNCTION note_delivery();
+CREATE TRIGGER r_deletes AFTER DELETE ON r_stored REFERENCING OLD TABLE AS o FOR EACH STATEMENT
+    EXECUTE FUNCTION note_delivery();
+CREATE POLICY r_policy ON r_stored USING (x > 0);
+ALTER TABLE r_stored ENABLE ROW LEVEL SECURITY;
+"""
+TAKEN = """
+ALTER TABLE r_points ADD CONSTRAINT r_to_hypertable FOREIGN KEY (at, x) REFERENCES r_plain (at, x);
+CREATE INDEX r_stored_idx ON r_stored (x) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX r_stored_unique ON r_stored (x, at);
+ALTER TABLE r_stored ADD CONSTRAINT r_stored_check CHECK (x > 0) NOT VALID;
+CREATE TRIGGER r_statement AFTER INSERT ON r_plain REFERENCING NEW TABLE AS n FOR EACH STATEMENT
+    EXECUTE FUNCTION note_delivery();
+CREATE TRIGGER r_off AFTER INSERT ON r_stored FOR EACH ROW EXECUTE FUNCTION note_delivery();
+ALTER TABLE r_stored DISABLE TRIGGER r_off;
+CREATE CONSTRAINT TRIGGER r_later AFTER INSERT ON r_plain DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    EXECUTE FUNCTION note_delivery();
+CREATE INDEX r_gin ON r_plain USING gin (tags);
+CREATE INDEX r_nulls ON r_plain (x DESC NULLS LAST, at) INCLUDE (tags);
+CREATE INDEX r_collated ON r_plain (word COLLATE "POSIX" text_pattern_ops) WHERE word <> '';
+CREATE INDEX r_expression ON r_plain ((x + 1));
+ALTER INDEX r_expression ALTER COLUMN 1 SET STATISTICS 200;
+CREATE UNIQUE INDEX r_distinct ON r_plain (word, at) NULLS NOT DISTINCT;
+CREATE INDEX r_gist ON r_plain USING gist (span);
+COMMENT ON CONSTRAINT r_time_key ON r_plain IS 'one; each';
+CREATE STATISTICS r_statistics ON x, word FROM r_plain;
+"""
+REFUSED = {
+    *("unique r_key", "exclude r_exclude", "index r_idx", "rule r_rule", "rule r_rule_off", "rule_state r_rule_off"),
+    *("check r_check", "foreign_key r_self", "foreign_key r_between", "trigger r_rows", "trigger r_deletes"),
+    *("policy r_policy", "row_security r_stored"),
+}
+
+
+def test_the_refusals_are_exact(servers: Pool, pair: Pair) -> None:
+    sample = servers.fresh(pair, "plain")
+    source, target, db, user = sample.source, sample.target, sample.target_db, sample.user
+    try:
+        columns = "(at timestamptz NOT NULL, x int, word text, tags text[], span tstzrange)"
+        tables = "".join(f"CREATE TABLE {name} {columns};" for name in REFUSED_TABLES)
+        source.execute(sample.source_db, tables + REFUSALS + TAKEN, user=user)
+        make = "".join(
+            f"SELECT create_hypertable('{name}', 'at', create_default_indexes => false);"
+            f"INSERT INTO {name} SELECT '2026-01-01 00:00+00'::timestamptz + n * interval '3 days', n"
+            " FROM generate_series(1, 20) n;"
+            for name in REFUSED_TABLES
+        )
+        store = "ALTER TABLE r_stored SET (timescaledb.compress, timescaledb.compress_segmentby = 'x');"
+        target.execute(db, f"{tables} CREATE TABLE r_points (at timestamptz, x int); {make} {store}", user=user)
+        ran = _run(sample, objects=["public.r_*"])
+        assert _outcomes(ran, "unsupported") == REFUSED, ran.get("msg")
+        told = [one for one in ran["objects"] if one["outcome"] == "unsupported"]
+        assert all(one["reason"] and (one["hint"] or "It needs" in one["reason"]) for one in told)
+        assert all(one["name"] in ran["msg"] for one in told)
+        # Each one really is refused, and all else is taken.
+        for text in REFUSALS.split(";\n")[2:]:
+            if text.strip() and "CREATE TABLE" not in text and "POLICY" not in text:
+                with pytest.raises(Exception, match=r"(?i)support|cannot|does not exist|no unique"):
+                    target.execute(db, text, user=user)
+        taken = _run(sample, objects=["public.r_*"], on_unsupported="skip")
+        assert taken.get("msg") is None
+        again = _run(sample, objects=["public.r_*"], on_unsupported="skip")
+        assert (again["changed"], _outcomes(again, "drifted", "failed", "pending")) == (False, set())
+        assert _outcomes(again, "present") == _outcomes(taken, "created", "altered")
+        assert {"foreign_key r_to_hypertable", "trigger_state r_off", "statistics r_statistics"} <= _outcomes(
+            again, "present"
+        )
     finally:
         sample.drop()

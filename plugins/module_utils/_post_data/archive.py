@@ -12,6 +12,7 @@ record per entry. An entry of the post-data section carries its whole statement 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import typing as t
 
@@ -90,6 +91,7 @@ class _Reader:
     def __init__(self, path: str, file: t.BinaryIO) -> None:
         self.path = path
         self.file = file
+        self.size = os.fstat(file.fileno()).st_size
         self.version = (0, 0)
         self.int_size = 0
         self.offset_size = 0
@@ -120,7 +122,7 @@ class _Reader:
 
     def _entry(self) -> Entry:
         dump_id, _has_data = self._number(), self._number()
-        catalog, oid = int(self._text() or 0), int(self._text() or 0)
+        catalog, oid = self._digits(self._text()), self._digits(self._text())
         tag, desc, section = self._text(), self._text(), self._number()
         text, _drop, _copy = self._text(), self._text(), self._text()
         schema, tablespace, _access_method = self._text(), self._text(), self._text()
@@ -136,7 +138,7 @@ class _Reader:
             text = self._string()
             if text is None:
                 return
-            yield int(text)
+            yield self._digits(text)
 
     def _check_session(self, entries: t.Sequence[Entry]) -> None:
         """The texts mean what they say only in the encoding and with the string syntax that they were written in."""
@@ -151,10 +153,16 @@ class _Reader:
             )
 
     def _bytes(self, count: int) -> bytes:
-        found = self.file.read(count)
+        # A forged length must not become memory.
+        found = self.file.read(count) if count <= self.size else b""
         if len(found) != count:
             raise self._bad("is cut off")
         return found
+
+    def _digits(self, text: str) -> int:
+        if not re.fullmatch(r"[0-9]{0,20}", text):
+            raise self._bad("holds an entry whose number is none")
+        return int(text or 0)
 
     def _number(self) -> int:
         negative = self._bytes(1)[0]
