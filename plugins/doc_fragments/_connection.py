@@ -196,4 +196,13 @@ options:
       - Server settings for the sessions on the target, for example C(maintenance_work_mem). A bad one is refused.
     type: dict
     default: {}
+  progress:
+    description:
+      - Tell every few seconds how far the task is, in the terminal of C(ansible-playbook).
+      - No line is written when its stdout is no terminal, with C(async) or with C(no_log).
+      - The same figures are in the C(application_name) of the task's first session.
+      - A task that is followed and whose C(ansible-playbook) is gone ends by itself after ten seconds, and its
+        statements are cancelled.
+    type: bool
+    default: true
 """

@@ -17,6 +17,7 @@ import typing as t
 from ._connection import Database, set_many
 from ._errors import ConnectionFailed, Interrupted, StatementFailed, TimescaleError
 from ._plan import OUTCOME_OF_ACTION, Outcome, Plan, Step
+from ._progress_report import Reporter
 from ._sql import identifier, statement
 
 __all__ = ["apply_plan"]
@@ -36,23 +37,28 @@ WHERE w.pid = ANY (%(pids)s) AND w.wait_event_type = 'Lock'
 """
 
 
-def apply_plan(plan: Plan, database: Database, *, jobs: int, retries: int) -> list[Outcome]:
+def apply_plan(
+    plan: Plan, database: Database, *, jobs: int, retries: int, progress: Reporter | None = None
+) -> list[Outcome]:
     """Run every step whose dependencies succeeded; a failed step does not stop the others.
 
     :param database: the control session; each worker opens one of its own like it.
     :param jobs: the number of connections that work.
     :param retries: how often a step is tried again after a lock timeout, a deadlock or a lost connection.
+    :param progress: where to tell how far it is.
     :returns: one outcome per step, in the order of the plan.
     :raises Interrupted: SIGINT or SIGTERM came; running statements were cancelled. ``outcomes`` in its details.
     """
     if not plan.steps:
         return []
+    progress = progress or Reporter("", wanted=False)
+    progress.begin_steps(plan.steps, jobs)
     board = _Board(plan.steps)
-    workers = [_Worker(board, database, retries) for _number in range(max(1, min(jobs, len(plan.steps))))]
+    workers = [_Worker(board, database, retries, progress) for _number in range(max(1, min(jobs, len(plan.steps))))]
     with _stopping(board, workers):
         for worker in workers:
             worker.start()
-        _watch(board, workers, database)
+        _watch(workers, database, progress)
     outcomes = [board.outcomes[step.key] for step in plan.steps if step.key in board.outcomes]
     if board.stopped:
         raise Interrupted(
@@ -171,8 +177,10 @@ def _became(outcome: Outcome) -> str:
 class _Worker(threading.Thread):
     """One connection that takes steps from the board until there are none."""
 
-    def __init__(self, board: _Board, control: Database, retries: int) -> None:
+    def __init__(self, board: _Board, control: Database, retries: int, progress: Reporter) -> None:
         super().__init__(daemon=True)
+        self.progress = progress
+        self.step: Step | None = None
         self.board = board
         self.control = control
         self.retries = retries
@@ -184,9 +192,12 @@ class _Worker(threading.Thread):
         step = self.board.take()
         while step is not None:
             outcome = Outcome(step, "failed", error={"msg": "The worker died."})
+            self.step = step
+            self.progress.begin(step)
             try:
                 outcome = self._run_step(step)
             finally:
+                self.progress.end(step)
                 self.board.done(step, outcome)
             step = self.board.take()
         if self.database is not None:
@@ -224,15 +235,15 @@ class _Worker(threading.Thread):
             _restore(database, step.settings)
         return Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements, notices=database.take_notices())
 
-    @staticmethod
-    def _execute(database: Database, step: Step) -> None:
+    def _execute(self, database: Database, step: Step) -> None:
         if step.work is not None:
             step.work(database)
             return
         if step.atomic and len(step.statements) > 1:
             database.in_transaction(step.statements)
             return
-        for text in step.statements:
+        for number, text in enumerate(step.statements):
+            self.progress.statement(step, number)
             database.execute(text)
 
     def _connected(self) -> Database:
@@ -277,7 +288,7 @@ def _restore(database: Database, names: t.Iterable[str]) -> None:
         set_many(database, {name: kept[name] for name in names if name in kept})
 
 
-def _watch(board: _Board, workers: t.Sequence[_Worker], control: Database) -> None:
+def _watch(workers: t.Sequence[_Worker], control: Database, progress: Reporter) -> None:
     """Wait for the workers; meanwhile note who blocks them, which nobody can tell afterwards."""
     next_look = time.monotonic() + _POLL
     while any(worker.is_alive() for worker in workers):
@@ -287,6 +298,7 @@ def _watch(board: _Board, workers: t.Sequence[_Worker], control: Database) -> No
                 break
         if time.monotonic() >= next_look:
             _note_blockers(workers, control)
+            progress.look({one.pid: one.step for one in workers if one.pid and one.step is not None}, control)
             next_look = time.monotonic() + _POLL
 
 

@@ -102,5 +102,6 @@ def apply_spec() -> ArgumentSpec:
             "lock_timeout": {"type": "float", "default": 10.0},
             "lock_retries": {"type": "int", "default": 3},
             "settings": {"type": "dict", "default": {}},
+            "progress": {"type": "bool", "default": True},
         }
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import time
 import typing as t
@@ -21,6 +22,7 @@ from ._connection import Database, Facts, connect, libpq_parameters
 from ._driver import require_driver
 from ._errors import BadInput, Interrupted, TimescaleError
 from ._plan import Outcome, Plan, diff_of, foreseen, result_of
+from ._progress_report import FOLDER_VARIABLE, Reporter, interruptible
 from ._versions import Timescale
 
 __all__ = ["SOURCE_FORMAT", "Session", "run_module"]
@@ -115,6 +117,8 @@ class Session:
         self.check_mode = bool(module.check_mode)
         # A check-mode run must not look like the remains of a real one.
         self.application = f"dbops.timescale/{name}" + (" (check)" if self.check_mode else "")
+        self.progress = Reporter(os.environ.get(FOLDER_VARIABLE, ""), bool(self.params.get("progress", False)))
+        self.progress.phase("reading")
         self.source: Database | None = None
         self.target = self._connect("target", self.params)
         self._file: dict[str, t.Any] | None = None
@@ -249,10 +253,12 @@ class Session:
         _await_dead_run(self.target, self.application)
         yield
 
+    def databases(self) -> list[Database]:
+        return [database for database in (self.source, self.target) if database is not None]
+
     def close(self) -> None:
-        for database in (self.source, self.target):
-            if database is not None:
-                database.close()
+        for database in self.databases():
+            database.close()
 
     def _connect(self, side: str, options: dict[str, t.Any]) -> Database:
         return connect(
@@ -268,7 +274,11 @@ class Session:
     def _apply(self, plan: Plan, extra: dict[str, t.Any]) -> list[Outcome]:
         try:
             return apply_plan(
-                plan, self.target, jobs=int(self.params.get("jobs", 1)), retries=int(self.params.get("lock_retries", 3))
+                plan,
+                self.target,
+                jobs=int(self.params.get("jobs", 1)),
+                retries=int(self.params.get("lock_retries", 3)),
+                progress=self.progress,
             )
         except Interrupted as error:
             done = error.details.pop("outcomes", [])
@@ -310,11 +320,12 @@ def run_module(
         module.fail_json(msg=missing, invocation=invocation)
     run: dict[str, t.Any] = {"started_at": round(time.time(), 3), "versions": {}}
     try:
-        with contextlib.closing(Session(module, name, writes=writes)) as session:
+        with interruptible(), contextlib.closing(Session(module, name, writes=writes)) as session:
             try:
                 if writes:
                     session.require_writable_target()
-                result = work(session)
+                with session.progress.watched(session.databases):
+                    result = work(session)
             finally:
                 run.update(versions=session.versions(), elapsed_ms=int((time.time() - run["started_at"]) * 1000))
     except TimescaleError as error:
@@ -432,15 +443,18 @@ def _holder(target: Database, parameters: dict[str, int]) -> str:
 def _await_dead_run(target: Database, application: str) -> None:
     """Backends of a killed run may still build an index; running beside them would fail in confusing ways."""
     query = (
-        "SELECT a.pid FROM pg_catalog.pg_stat_activity AS a WHERE a.application_name = %(name)s"
+        "SELECT a.pid FROM pg_catalog.pg_stat_activity AS a"
+        " WHERE (a.application_name = %(name)s OR pg_catalog.left(a.application_name, %(length)s) = %(name)s || ' ')"
+        " AND pg_catalog.right(a.application_name, 7) <> '(check)'"
         " AND a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()"
         " AND a.state IS DISTINCT FROM 'idle'"
     )
+    named = {"name": application, "length": len(application) + 1}
     until = time.monotonic() + _GONE_RUN_WAIT
-    pids = target.rows(query, {"name": application})
+    pids = target.rows(query, named)
     while pids and time.monotonic() < until:
         time.sleep(0.5)
-        pids = target.rows(query, {"name": application})
+        pids = target.rows(query, named)
     if pids:
         raise BadInput(
             f"Backends of an earlier run still work on the target: pid {', '.join(str(pid) for (pid,) in pids)}.",

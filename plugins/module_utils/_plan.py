@@ -60,6 +60,7 @@ class Step:
     :param depends_on: keys of steps that must have succeeded before. Keys that are not in the plan count as done.
     :param follows: keys of steps that must have ended before, whatever became of them.
     :param weight: bytes or rows; larger runs first.
+    :param size: bytes that it reads, 0 when unknown; only for telling how long it may take.
     :param atomic: run all statements in one transaction (True), or each on its own in autocommit (False).
     :param exclusive: names of relations that no other running step may name at all.
     :param shared: names of relations that other running steps may name as shared, but not as exclusive.
@@ -83,6 +84,7 @@ class Step:
     depends_on: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
     weight: int = 0
+    size: int = 0
     atomic: bool = True
     exclusive: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()

@@ -269,6 +269,7 @@ class _Planner:
             key=_key(item.identity),
             depends_on=self._depends_on(item),
             weight=self._weight(item, thing),
+            size=self._weight(item, thing),
             exclusive=exclusive,
             shared=shared,
             done_when=done_when(thing),

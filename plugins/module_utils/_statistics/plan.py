@@ -196,6 +196,7 @@ def _steps(relation: Relation, reason: str, facts: Facts, options: Options) -> l
                 key=label if target is None else f"{label} at {target}",
                 depends_on=tuple(step.key for step in steps),
                 weight=_weight(relation) + (_STAGE_WEIGHT * (len(stages) - number) if options.stages else 0),
+                size=_weight(relation),
                 settings={} if target is None else {"default_statistics_target": str(target)},
                 tolerated={"42P01": _DROPPED, "3F000": _DROPPED},
                 details={**_details(relation), **({} if target is None else {"statistics_target": target})},
