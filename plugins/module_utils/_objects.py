@@ -18,6 +18,7 @@ from ._connection import Database
 from ._errors import Interrupted, TimescaleError
 from ._plan import Finding, Identity, Plan, Step
 from ._policy.catalog import read as read_jobs
+from ._policy.context import ACTIVE_THERE
 from ._policy.plan import Options as JobOptions
 from ._policy.plan import make_plan as plan_jobs
 from ._post_data.selection import Options as PostDataOptions
@@ -108,7 +109,14 @@ def _jobs(source: Database, target: Database, options: Options) -> Plan:
         plan.findings = [one for one in plan.findings if one.object not in held or one.outcome != "present"]
         reason = "It is paused on the target and active on the source."
         plan.steps += [dataclasses.replace(step, reason=reason) for step in paused]
+    else:
+        # The operator may have turned on what the source has paused.
+        plan.findings = [_present(one) if one.reason == ACTIVE_THERE else one for one in plan.findings]
     return plan
+
+
+def _present(finding: Finding) -> Finding:
+    return dataclasses.replace(finding, outcome="present", reason="", hint="")
 
 
 def _globs(schemas: t.Sequence[str]) -> list[str]:

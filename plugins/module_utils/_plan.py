@@ -13,7 +13,7 @@ import typing as t
 if t.TYPE_CHECKING:
     from ._connection import Database
 
-__all__ = ["Finding", "Identity", "Outcome", "Plan", "Step", "diff_of", "result_of"]
+__all__ = ["Finding", "Identity", "Outcome", "Plan", "Step", "diff_of", "result_of", "with_findings"]
 
 OUTCOMES = ("created", "altered", "present", "drifted", "unsupported", "skipped", "failed", "pending")
 
@@ -173,6 +173,14 @@ def result_of(plan: Plan, outcomes: t.Sequence[Outcome]) -> dict[str, t.Any]:
         summary[entry["outcome"]] = summary.get(entry["outcome"], 0) + 1
     queries = [text for outcome in outcomes for text in outcome.executed]
     return {"changed": bool(queries), "queries": queries, "objects": objects, "summary": summary}
+
+
+def with_findings(result: dict[str, t.Any], findings: t.Sequence[Finding]) -> dict[str, t.Any]:
+    """A result with what was found after the plan had been carried out."""
+    summary = dict(result["summary"])
+    for finding in findings:
+        summary[finding.outcome] = summary.get(finding.outcome, 0) + 1
+    return {**result, "objects": result["objects"] + [_finding_result(one) for one in findings], "summary": summary}
 
 
 def diff_of(plan: Plan) -> dict[str, str]:

@@ -69,6 +69,22 @@ options:
       - A negative value is refused.
     type: float
     default: 0
+  also_paused:
+    description:
+      - With O(activate), shell patterns for C(schema.name) of relations and procedures whose jobs are turned on even if
+        the source has them paused. V(['*']) turns on all.
+    type: list
+    elements: str
+    default: []
+  watch:
+    description:
+      - Seconds to wait, at the end, for the jobs that are due on the target to run. Then the module tells whether jobs
+        really run there; what is wrong is a warning and an entry of RV(objects) with the kind C(scheduler).
+      - It waits no longer than until each of them has run once. With V(0), and O(activate), only what is known already
+        is told. It does not wait in check mode.
+      - A negative value is refused.
+    type: float
+    default: 0
   columnstore_settings:
     description:
       - Bring over the columnstore settings of hypertables (segmentby, orderby, chunk interval, sparse indexes) before
@@ -91,7 +107,8 @@ options:
     description:
       - Whether a retention policy may be active before its data is safe in the continuous aggregates.
       - With V(on), every aggregate on the table, and on those aggregates, must be materialized wherever chunks would be
-        dropped; else the policy is created or left paused, and the result says why.
+        dropped, and no bucket of it may be on the source only (M(dbops.timescale.timescale_cagg_sync) copies those);
+        else the policy is created or left paused, and the result says why.
       - V(strict) also holds a policy back when a refresh policy reaches behind the point up to which chunks are
         dropped, since such a refresh removes the results of dropped rows. V(on) warns of that.
       - V(none) turns the guard off.
@@ -155,7 +172,7 @@ objects:
   contains:
     kind:
       description: One of C(refresh_policy), C(columnstore_policy), C(retention_policy), C(reorder_policy),
-        C(compaction_policy), C(job), C(columnstore_settings), C(system_job).
+        C(compaction_policy), C(job), C(columnstore_settings), C(system_job), C(scheduler).
       type: str
       sample: retention_policy
     schema:
@@ -206,6 +223,28 @@ summary:
   returned: always
   type: dict
   sample: {created: 12, present: 3}
+running:
+  description: Whether the target's jobs run.
+  returned: with O(activate) or O(watch), not in check mode
+  type: dict
+  contains:
+    active:
+      description: Number of jobs that are on.
+      type: int
+      sample: 12
+    started:
+      description: Number of jobs that have ever started.
+      type: int
+      sample: 12
+    waiting:
+      description: Number of jobs that are due and have not started.
+      type: int
+      sample: 0
+    failing:
+      description: The jobs whose last run failed, each with C(job) and C(error).
+      type: list
+      elements: dict
+      sample: []
 retention:
   description: What the guard found about each retention policy that this run may make active.
   returned: when both databases could be read
@@ -249,6 +288,7 @@ run:
       target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
+import functools
 import typing as t
 
 from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
@@ -257,11 +297,13 @@ from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
     login_spec,
     source_spec,
 )
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.catalog import read as read_aggregates
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
+from ansible_collections.dbops.timescale.plugins.module_utils._history_left import history_left
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
-from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan
-from ansible_collections.dbops.timescale.plugins.module_utils._policy import guard
-from ansible_collections.dbops.timescale.plugins.module_utils._policy.catalog import read
+from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan, with_findings
+from ansible_collections.dbops.timescale.plugins.module_utils._policy import guard, running
+from ansible_collections.dbops.timescale.plugins.module_utils._policy.catalog import holds_anything, read
 from ansible_collections.dbops.timescale.plugins.module_utils._policy.plan import Options, make_plan
 
 KINDS = ["refresh", "columnstore", "retention", "reorder", "compaction", "user"]
@@ -276,6 +318,8 @@ SPEC = ArgumentSpec(
         "scheduled": {"type": "str", "choices": ["source", "paused"], "default": "source"},
         "activate": {"type": "bool", "default": False},
         "stagger": {"type": "float", "default": 0},
+        "also_paused": NAMES,
+        "watch": {"type": "float", "default": 0},
         "columnstore_settings": {"type": "bool", "default": True},
         "system_jobs": {"type": "bool", "default": False},
         "prune": {"type": "bool", "default": False},
@@ -283,24 +327,50 @@ SPEC = ArgumentSpec(
         "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
     }
 )
-OPTIONS = sorted(SPEC.options.keys() - {"guard", "on_unsupported"})
+OPTIONS = sorted(SPEC.options.keys() - {"guard", "on_unsupported", "watch"})
 
 
 def work(session: Session) -> dict[str, t.Any]:
     """Read both sides, compare, apply."""
-    if session.params["stagger"] < 0:
-        raise BadInput("stagger is negative.", hint="Give the seconds over which first starts are spread.")
+    _refuse_negative(session.params)
     session.open_source()
     facts, wanted = session.wanted("jobs", read)
-    if not session.require_timescale(facts):
+    # The Apache edition has no jobs; that is no lack where the source has none.
+    required = session.require_timescale if holds_anything(wanted) else session.require_extension
+    if not required(facts):
         return session.carry_out(Plan())
     with session.only_run():
         existing = read(session.target)
         options = Options(**{name: session.params[name] for name in OPTIONS}, check_mode=session.check_mode)
-        state = guard.read(session.target, wanted, existing, options, session.params["guard"])
+        left = functools.partial(_history_left, session)
+        state = guard.read(session.target, wanted, existing, options, session.params["guard"], left)
         plan = make_plan(wanted, facts, existing, session.target.facts, options, state.blocked)
         plan.warnings += state.warnings
-        return session.carry_out(plan, on_unsupported=session.params["on_unsupported"], retention=state.result)
+        result = session.carry_out(plan, on_unsupported=session.params["on_unsupported"], retention=state.result)
+        return _with_running(session, result)
+
+
+def _refuse_negative(params: dict[str, t.Any]) -> None:
+    meaning = {"stagger": "the seconds over which first starts are spread", "watch": "the seconds to wait for jobs"}
+    for name, what in meaning.items():
+        if params[name] < 0:
+            raise BadInput(f"{name} is negative.", hint=f"Give {what}.")
+
+
+def _history_left(session: Session) -> dict[tuple[str, str], str]:
+    _facts, aggregates = session.wanted("aggregates", read_aggregates)
+    return history_left(session.source, session.target, aggregates)
+
+
+def _with_running(session: Session, result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The result with whether jobs run, when that was asked or jobs were turned on."""
+    watched = session.params["watch"]
+    if session.check_mode or not (watched or session.params["activate"]):
+        return result
+    told, found = running.findings(running.watch(session.target, watched), watched)
+    for finding in found:
+        session.module.warn(f"{finding.object.label}: {finding.reason} {finding.hint}".rstrip())
+    return with_findings({**result, "running": told}, found)
 
 
 def main() -> t.NoReturn:

@@ -145,6 +145,35 @@ def test_jobs_can_wait_for_the_activation(servers: Pool) -> None:
     sample.drop()
 
 
+def test_the_day_of_the_cut_over(servers: Pool, tmp_path: Path) -> None:
+    """The source's jobs were stopped for the move: what starts is chosen by patterns, by a file, or is all of it."""
+    sample = servers.fresh(PAIRS[0])
+    file = str(tmp_path / "before.json")
+    login = sample.source.login_vars(sample.source_db)
+    assert "failed" not in run_module("timescale_info", {**login, "write_to": file})
+    active = "SELECT count(*) FROM timescaledb_information.jobs WHERE job_id >= 1000 AND scheduled"
+    wanted = sample.source.execute(sample.source_db, active)
+    stop = "SELECT public.alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000"
+    sample.source.execute(sample.source_db, stop)
+
+    def activate(**more: Any) -> list[tuple[int]]:
+        run = run_playbook("dbops.timescale.activate", variables={**_variables(sample), **more})
+        assert run.rc == 0, run.stdout
+        found: list[tuple[int]] = sample.target.execute(sample.target_db, active)
+        return found
+
+    refused = run_playbook(PLAYBOOK, variables=_variables(sample, timescale_migrate_activate="some"))
+    (failure,) = refused.failures()
+    assert "Give source, all, none or a list of patterns" in failure.result["msg"]
+    _migrate(sample, timescale_migrate_activate="none", timescale_migrate_verify="none")
+    assert activate(timescale_migrate_verify="none") == [(0,)]
+    assert activate(timescale_migrate_activate=["reports.rebuild_summary"]) == [(3,)]
+    assert activate(timescale_migrate_activate_file=file) == [(wanted[0][0] + 2,)], "two of the three were paused"
+    everything = {"timescale_migrate_activate": "all", "timescale_migrate_guard": "none"}
+    assert activate(**everything, timescale_migrate_verify="none", timescale_migrate_watch=1) == [(15,)]
+    sample.drop()
+
+
 def test_a_move_by_file_with_the_source_gone(servers: Pool, pair: Pair, tmp_path: Path) -> None:
     """The same target as a move with both sides up."""
     sample = servers.fresh(pair)

@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import catalog
+from tests.support.installations import find
 from tests.support.playbook import run_module
-from tests.support.pool import PAIRS, Pair, Pool, Sample
+from tests.support.pool import PAIRS, Pool, Sample
+from tests.support.servers import start
 
 MODULE = "timescale_policy_sync"
 KINDS = ("jobs", "columnstore settings")
 Result = dict[str, Any]
+
+ACTIVE = "SELECT count(*) FROM timescaledb_information.jobs WHERE job_id > 999 AND scheduled"
 
 # What the sample lacks, for sources that know it.
 MORE = """
@@ -107,6 +111,16 @@ def jobs_of(sample: Sample) -> list[tuple[Any, ...]]:
         sample, "SELECT id, to_jsonb(j) FROM _timescaledb_catalog.bgw_job AS j WHERE id >= 1000 ORDER BY id"
     )
     return rows
+
+
+def statistics_of(sample: Sample) -> list[tuple[Any, ...]]:
+    """What the jobs that have run have to tell of it."""
+    found: list[tuple[Any, ...]] = on_target(
+        sample,
+        "SELECT job_id, total_runs, total_successes, last_start, last_successful_finish"
+        " FROM _timescaledb_internal.bgw_job_stat WHERE job_id >= 1000 AND total_runs > 0 ORDER BY 1",
+    )
+    return found
 
 
 @pytest.fixture
@@ -220,6 +234,9 @@ def test_each_drift_is_put_right_in_place(ready: Sample) -> None:
     run(ready)
     assert differences(ready) == []
     before = jobs_of(ready)
+    on_target(ready, "UPDATE _timescaledb_internal.bgw_job_stat SET total_runs = 5, total_successes = job_id % 4")
+    statistics = statistics_of(ready)
+    assert len(statistics) > 3
     for name, (where, change) in DRIFTS.items():
         altered = on_target(
             ready, f"SELECT public.alter_job(job_id, {change}) FROM timescaledb_information.jobs WHERE {where}"
@@ -227,9 +244,11 @@ def test_each_drift_is_put_right_in_place(ready: Sample) -> None:
         assert len(altered) == 1, name
         foreseen = run(ready, check=True, diff=True)
         assert (len(foreseen["queries"]), foreseen["summary"].get("altered")) == (1, 1), name
+        assert foreseen["queries"][0].count("alter_job") == 1, name
         assert foreseen["diff"]["before"] != foreseen["diff"]["after"], name
         assert run(ready)["queries"] == foreseen["queries"], name
         assert jobs_of(ready) == before, name
+        assert statistics_of(ready) == statistics, name
         assert run(ready)["changed"] is False, name
 
 
@@ -407,51 +426,33 @@ def test_too_few_workers_are_told(newest: Sample) -> None:
     assert "max_background_workers = 0" in str(run(newest)["warnings"])
 
 
-STARTED = "SELECT job_id FROM _timescaledb_internal.bgw_job_stat WHERE job_id >= 1000 AND total_runs > 0"
+def test_jobs_that_were_stopped_for_the_move(newest: Sample, tmp_path: Path) -> None:
+    file = str(tmp_path / "before.json")
+    recorded = run_module("timescale_info", {**newest.source_login("postgres"), "write_to": file})
+    assert not recorded.get("failed"), recorded.get("msg")
+    run(newest, scheduled="paused", user="postgres")
+    active = on_source(newest, ACTIVE)
+    stop = "SELECT public.alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id > 999"
+    on_source(newest, stop)
+    nothing = run(newest, activate=True, user="postgres")
+    assert nothing["changed"] is False
+    assert "15 of 15 jobs are paused on the source, so they stay paused" in str(nothing["warnings"])
+    globs = ["reports.rebuild_summary"]
+    assert run(newest, activate=True, include=globs, also_paused=globs, user="postgres")["summary"] == {"altered": 3}
+    on_target(newest, stop)
+    by_file = run_module(MODULE, {**newest.target.login_vars(newest.target_db), "source_file": file, "activate": True})
+    assert not by_file.get("failed"), by_file.get("msg")
+    assert on_target(newest, ACTIVE) == active
+    run(newest, activate=True, also_paused=["*"], guard="none", user="postgres")
+    assert on_target(newest, ACTIVE) == [(15,)]
 
 
-@pytest.fixture
-def live(servers: Pool) -> Iterator[Sample]:
-    """The pair of equals; the target's scheduler is on."""
-    pair: Pair = PAIRS[1] if len(PAIRS) > 1 else PAIRS[0]
-    made = servers.fresh(pair, scheduler=True)
-    make_aggregates(made)
-    yield made
-    made.drop()
-
-
-def test_paused_jobs_never_start(live: Sample) -> None:
-    rows = on_target(live, "SELECT count(*) FROM public.fill_measurements")
-    on_source(live, f"SELECT public.alter_job(job_id, {THIRTY_DAYS}) {RETENTION}")
-    for _round in range(5):
-        run(live, scheduled="paused")
-        time.sleep(1)
-        assert on_target(live, STARTED) == []
-        on_target(live, "SELECT public.delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
-    assert on_target(live, "SELECT count(*) FROM public.fill_measurements") == rows
-
-
-def test_retention_waits_for_the_aggregates(live: Sample) -> None:
-    count = "SELECT count(*) FROM public.fill_measurements"
-    rows = on_target(live, count)
-    on_source(live, f"SELECT public.alter_job(job_id, {THIRTY_DAYS}, initial_start => now()) {RETENTION}")
-    result = run(live, kinds=["retention"])
-    (entry,) = [o for o in result["objects"] if o["name"] == "fill_measurements"]
-    assert "not yet materialized in public.avg_fill_levels" in entry["reason"]
-    assert [r["chunks"] > 0 for r in result["retention"] if r["relation"] == "public.fill_measurements"] == [True]
-    assert outcomes(run(live, kinds=["retention"], activate=True), "pending") == [
-        "retention_policy public.fill_measurements"
-    ]
-    time.sleep(5)
-    assert on_target(live, count) == rows
-    refresh(live)
-    activated = run(live, kinds=["retention"], activate=True)
-    assert outcomes(activated, "altered") == ["retention_policy public.fill_measurements"]
-    on_target(
-        live,
-        f"SELECT public.alter_job(job_id, next_start => now()) {RETENTION}",
-    )
-    until = time.monotonic() + 30
-    while on_target(live, count) == rows and time.monotonic() < until:
-        time.sleep(0.5)
-    assert on_target(live, count) != rows
+def test_the_apache_edition_is_no_obstacle_where_there_is_nothing_to_bring() -> None:
+    installation = find(15, "2.28.3")
+    if installation is None:
+        pytest.skip("TimescaleDB 2.28.3 on PostgreSQL 15 is not installed")
+    with start(installation, scheduler=False, **{"timescaledb.license": "apache"}) as server:
+        for name in ("old", "new"):
+            server.create_database(name, extension_version="2.28.3")
+        result = run(Sample(server, "old", server, "new", "postgres"))
+        assert (result["changed"], result["queries"], set(result["summary"])) == (False, [], {"present"})

@@ -35,6 +35,10 @@ def test_statement_fills_places_in_order_and_by_name() -> None:
     assert text == 'ALTER TABLE "a b"."c""d" SET (fillfactor = 70)'
 
 
+def test_a_place_can_be_filled_twice() -> None:
+    assert sql.statement("{0} {1} {0}", sql.literal(1), sql.literal(2)) == "1 2 1"
+
+
 def test_server_printed_text_with_braces_and_percent_stays() -> None:
     assert sql.statement("SELECT {}", sql.raw("'{{ x }} %s'")) == "SELECT '{{ x }} %s'"
 

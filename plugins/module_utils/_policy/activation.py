@@ -12,7 +12,7 @@ import typing as t
 
 from .._plan import Step
 from .context import group_of, identity_of, schedule_note
-from .kinds import KINDS
+from .kinds import KINDS, kind_of
 
 if t.TYPE_CHECKING:
     from .context import Context
@@ -25,10 +25,12 @@ __all__ = ["plan", "warn_of_workers"]
 # Slots of max_worker_processes that PostgreSQL's logical replication launcher and TimescaleDB's launcher take, and one
 # that an autovacuum of a job's table or a parallel query may hold at any time.
 _TAKEN = 3
+_ON = "Active on the source."
 
 
 def plan(context: Context) -> None:
     """Plan the activation: refresh policies first, retention last; a job that is on is never paused."""
+    _warn_of_paused(context)
     chosen: list[tuple[Kind, Job, Job | None]] = []
     for kind, pairs in context.pairs():
         for wanted, existing in pairs:
@@ -38,6 +40,17 @@ def plan(context: Context) -> None:
         _turn_on(context, kind, wanted, existing, context.options.stagger * place / len(chosen))
     if chosen:
         warn_of_workers(context)
+
+
+def _warn_of_paused(context: Context) -> None:
+    """Operators stop the source's jobs before a move; "as on the source" would then turn on nothing."""
+    jobs = [job for job in context.chosen() if kind_of(job) is not None]
+    paused = sum(1 for job in jobs if not context.options.active(job))
+    if paused > 1 and 2 * paused > len(jobs):
+        context.plan.warnings.append(
+            f"{paused} of {len(jobs)} jobs are paused on the source, so they stay paused. If they were stopped for the"
+            " move only, choose them with also_paused, or give the source_file of an earlier day."
+        )
 
 
 def warn_of_workers(context: Context) -> None:
@@ -86,7 +99,7 @@ def _turn_on(context: Context, kind: Kind, wanted: Job, existing: Job | None, de
         identity_of(kind, wanted),
         "alter",
         (context.writer.alter(context.condition(kind, job), on, names, next_start=later),),
-        reason="Active on the source.",
+        reason="Active on the source, or chosen by also_paused." if context.options.also_paused else _ON,
         depends_on=context.before(kind, on),
         weight=len(KINDS) - kind.rank,
         before="scheduled: False",

@@ -26,11 +26,12 @@ from .._versions import (
     TS_OWNER_OID,
     Timescale,
 )
+from .model import FIRST_USER_JOB
 
 if t.TYPE_CHECKING:
     from .._connection import Database
 
-__all__ = ["EMPTY", "jobs_query", "read"]
+__all__ = ["EMPTY", "holds_anything", "jobs_query", "read"]
 
 EMPTY: dict[str, t.Any] = {"jobs": [], "relations": [], "routines": [], "roles": [], "server": {}}
 
@@ -175,6 +176,12 @@ def read(database: Database) -> dict[str, t.Any]:
     if database.timescale is None:
         return dict(EMPTY)
     return t.cast("dict[str, t.Any]", database.document(jobs_query(database.timescale)))
+
+
+def holds_anything(document: dict[str, t.Any]) -> bool:
+    """Whether a document has jobs of users or columnstore settings: the extension's own jobs are everywhere."""
+    jobs = any(job["id"] >= FIRST_USER_JOB for job in document["jobs"])
+    return jobs or any(relation["columnstore"] for relation in document["relations"])
 
 
 def jobs_query(version: Timescale) -> str:

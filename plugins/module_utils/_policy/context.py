@@ -26,7 +26,9 @@ if t.TYPE_CHECKING:
     from .._connection import Facts
     from .match import Pair
 
-__all__ = ["Context", "Options", "about", "identity_of", "schedule_note", "shown"]
+__all__ = ["ACTIVE_THERE", "Context", "Options", "about", "identity_of", "schedule_note", "shown"]
+
+ACTIVE_THERE = "It is active on the target and paused on the source. It is not paused from here."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Options:
     owner_map: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     scheduled: str = "source"
     activate: bool = False
+    also_paused: t.Sequence[str] = ()
     stagger: float = 0.0
     columnstore_settings: bool = True
     system_jobs: bool = False
@@ -51,6 +54,11 @@ class Options:
         if self.include and not any(fnmatchcase(name, glob) for glob in self.include):
             return False
         return not any(fnmatchcase(name, glob) for glob in self.exclude)
+
+    def active(self, job: Job) -> bool:
+        """Whether a job is to be active in the end: as on the source, or because the operator chose it."""
+        chosen = self.activate and any(fnmatchcase(about(job), glob) for glob in self.also_paused)
+        return job.scheduled or chosen
 
     def kind(self, option: str) -> bool:
         return not self.kinds or option in self.kinds
@@ -125,6 +133,7 @@ class Context:
         changes: dict[str, t.Any] = {
             "owner": self.options.renamed(job.owner),
             "max_retries": retries(job, self.source, self.target),
+            "scheduled": self.options.active(job),
         }
         if kind is not None and kind.is_default_name(job.name):
             changes["name"] = kind.job_name(self.version)
@@ -198,7 +207,7 @@ def schedule_note(wanted: Job, existing: Job) -> str:
     if wanted.scheduled == existing.scheduled:
         return ""
     if existing.scheduled:
-        return "It is active on the target and paused on the source. It is not paused from here."
+        return ACTIVE_THERE
     return "It is paused on the target and active on the source; activate: true turns it on."
 
 

@@ -114,7 +114,7 @@ def threats(wanted: dict[str, t.Any], there: dict[str, t.Any], options: Options)
             refreshes.setdefault(job.relation, []).append(job)
     found = []
     for job in jobs:
-        if job.relation is None or job.relation not in existing or not (_is(job, "retention") and job.scheduled):
+        if job.relation is None or job.relation not in existing or not (_is(job, "retention") and options.active(job)):
             continue
         if job.relation in active:
             continue
@@ -128,12 +128,18 @@ def threats(wanted: dict[str, t.Any], there: dict[str, t.Any], options: Options)
 
 
 def read(
-    database: Database, wanted: dict[str, t.Any], existing: dict[str, t.Any], options: Options, mode: str
+    database: Database,
+    wanted: dict[str, t.Any],
+    existing: dict[str, t.Any],
+    options: Options,
+    mode: str,
+    history: t.Callable[[], t.Mapping[tuple[str, str], str]],
 ) -> State:
     """Ask the target how far its aggregates are, a few policies in one statement (and one more per policy in doubt).
 
     :param wanted: the source's jobs document; ``existing``: the target's.
     :param mode: on, strict or none.
+    :param history: tells which aggregates have buckets still to be copied; asked when chunks would be dropped.
     """
     state = State()
     relations = relations_of(existing)
@@ -141,11 +147,18 @@ def read(
     if not found:
         return state
     asker = _Asker(database, relations)
-    for threat, answer in zip(found, asker.answers(found)):
+    answers = asker.answers(found)
+    drop = [threat.below for threat, answer in zip(found, answers) if isinstance(answer, dict) and answer["chunks"]]
+    left = history() if any(drop) else {}
+    for threat, answer in zip(found, answers):
         if isinstance(answer, str):
             state.blocked[threat.relation] = f"the target could not be asked how far its aggregates are: {answer}"
             continue
         reasons = _reasons(threat, answer, asker, mode, state.warnings)
+        for name in threat.below if answer["chunks"] else ():
+            if (name.schema, name.name) in left:
+                what = left[name.schema, name.name]
+                reasons.append(f"{what} of {name} are only on the source; timescale_cagg_sync copies them")
         drops = {"relation": str(threat.relation), "chunks": answer["chunks"], "blocked": "; ".join(reasons)}
         state.result.append(drops)
         if reasons:

@@ -1,0 +1,48 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""Which continuous aggregates have buckets that only the source holds so far.
+
+timescale_cagg_sync copies them; timescale_policy_sync asks before a retention policy becomes active.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._cagg.catalog import read
+from ._cagg.history import find_history
+from ._cagg.target import Existing, key_of
+
+if t.TYPE_CHECKING:
+    from ._connection import Database
+
+__all__ = ["history_left"]
+
+
+def history_left(source: Database | None, target: Database, wanted: dict[str, t.Any]) -> dict[tuple[str, str], str]:
+    """Find what has still to be copied.
+
+    :param source: None when the source is known from a file only; then only older first buckets are found.
+    :param wanted: the source's aggregates document.
+    :returns: schema and name -> what is left, in words.
+    :raises StatementFailed: a side refuses to be read.
+    """
+    document = read(target, wanted)
+    if source is None:
+        return _older_begin(wanted, document)
+    pieces = find_history(source, target, wanted, Existing(document, {}, {}, {}))
+    buckets = {key[:2]: sum(piece.buckets for piece in found if not piece.same) for key, found in pieces.items()}
+    return {name: f"{count} buckets" for name, count in buckets.items() if count}
+
+
+def _older_begin(wanted: dict[str, t.Any], existing: dict[str, t.Any]) -> dict[tuple[str, str], str]:
+    there = {key_of(entry): entry for entry in existing["aggregates"]}
+    left = {}
+    for entry in wanted["aggregates"]:
+        found = there.get(key_of(entry))
+        if entry["extent"] and found and (not found["extent"] or entry["extent"][0] < found["extent"][0]):
+            left[entry["schema"], entry["name"]] = "its oldest buckets"
+    return left
