@@ -27,7 +27,10 @@ class TimescaleError(Exception):
         self.details = {key: value for key, value in details.items() if value not in (None, "")}
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".rstrip()
+        if not self.hint:
+            return self.message
+        stop = "" if self.message.endswith((".", ":", "!", "?")) else "."
+        return f"{self.message}{stop} {self.hint}"
 
 
 class BadInput(TimescaleError):

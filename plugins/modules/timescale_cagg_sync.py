@@ -86,6 +86,41 @@ options:
     type: str
     choices: [warn, fail]
     default: warn
+  validate:
+    description:
+      - How it is found out beforehand what the target refuses.
+      - V(plain) asks TimescaleDB's own check of a query (2.13 and later); it cannot judge an aggregate whose parent is
+        not there yet.
+      - V(deep) creates all that is missing without data, in one transaction that is rolled back, in check mode too.
+        That takes the locks of a real creation. After 2 seconds without a lock the task fails, and nothing is changed.
+      - What is refused gets the outcome V(unsupported), and what stands on it V(skipped). Any other value is refused.
+    type: str
+    choices: [plain, deep]
+    default: plain
+  row_security:
+    description:
+      - What to do about an aggregate of a table whose row security is already on. TimescaleDB takes none there.
+      - V(refuse) reports it as V(unsupported).
+      - V(suspend) disables the table's row security, creates the aggregate and enables it again, in one transaction.
+        The connecting role must own the table. Any other value is refused.
+    type: str
+    choices: [refuse, suspend]
+    default: refuse
+  prune:
+    description:
+      - Whether aggregates that the source does not have may be dropped. V(false) reports them and leaves them alone.
+      - Only aggregates inside O(include) and O(exclude) are judged, and only those in O(prune_allow) are dropped.
+      - One on which something else stands is left alone. There is no C(CASCADE).
+      - When the source has no aggregate at all, the task fails and drops nothing. Anything but a boolean is refused.
+    type: bool
+    default: false
+  prune_allow:
+    description:
+      - The aggregates that O(prune) may drop, each as C(schema.name), without quotes and without patterns.
+      - A name that is not there any more, or that the source has, leaves nothing to do.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - dbops.timescale._connection
   - dbops.timescale._connection.source
@@ -261,6 +296,8 @@ from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history impo
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.plan import make_plan
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.target import look
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.validate import validate_deep
+from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
 from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan
 
@@ -278,6 +315,10 @@ def own_spec() -> ArgumentSpec:
             "history": {"type": "str", "choices": ["preserve", "ignore", "fail"], "default": "preserve"},
             "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
             "on_drift": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+            "validate": {"type": "str", "choices": ["plain", "deep"], "default": "plain"},
+            "row_security": {"type": "str", "choices": ["refuse", "suspend"], "default": "refuse"},
+            "prune": {"type": "bool", "default": False},
+            "prune_allow": {"type": "list", "elements": "str", "default": []},
         }
     )
 
@@ -286,7 +327,10 @@ def work(session: Session) -> dict[str, t.Any]:
     """Read both sides, plan, carry out."""
     session.open_source()
     facts, wanted = session.wanted("aggregates", read)
-    if not session.require_timescale(facts):
+    if facts.timescale is None and session.params["prune"] and session.target.timescale is not None:
+        raise BadInput("prune: the source has no TimescaleDB.", hint="Check source.login_db, or set prune: false.")
+    bring = session.require_timescale if wanted["aggregates"] else session.require_extension
+    if not bring(facts):
         return session.carry_out(Plan())
     with session.only_run():
         existing = look(session.target, wanted, facts)
@@ -299,6 +343,8 @@ def work(session: Session) -> dict[str, t.Any]:
         if session.params["history"] != "ignore":
             plan.warnings += untold_history(wanted, existing, reachable=session.source is not None)
         options = session.params
+        if options["validate"] == "deep":
+            validate_deep(session.target, plan)
         return session.carry_out(plan, on_unsupported=options["on_unsupported"], on_drift=options["on_drift"])
 
 

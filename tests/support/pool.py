@@ -134,7 +134,7 @@ class Pool:
 
         Args:
             pair: the versions.
-            sample: ``fill_levels`` or ``plain``.
+            sample: ``fill_levels``, ``aggregates`` or ``plain``.
             scheduler: whether the target's server runs jobs by itself.
         """
         for one in pair.missing():

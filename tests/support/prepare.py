@@ -27,24 +27,45 @@ JOIN pg_catalog.pg_namespace n ON n.oid = d.objid AND d.classid = 'pg_catalog.pg
 WHERE e.extname = 'timescaledb' AND d.deptype = 'e' ORDER BY 1
 """
 
-# The aggregates' views, whatever reads them (over any number of steps), and chunks.
-NOT_IN_PRE_DATA = """
-WITH RECURSIVE waiting AS (
-    SELECT pg_catalog.format('%I.%I', view_schema, view_name)::pg_catalog.regclass::oid AS relation
+# Whatever reads an aggregate, over any number of steps, by rule, SQL body or row type; the aggregates are among it.
+WAITING = """
+WITH RECURSIVE waiting (class, id) AS (
+    SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid,
+           pg_catalog.format('%I.%I', view_schema, view_name)::pg_catalog.regclass::oid
     FROM timescaledb_information.continuous_aggregates
     UNION
-    SELECT r.ev_class FROM waiting w
-    JOIN pg_catalog.pg_depend d ON d.refobjid = w.relation AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+    SELECT CASE WHEN r.oid IS NULL THEN d.classid ELSE 'pg_catalog.pg_class'::pg_catalog.regclass END,
+           COALESCE(r.ev_class, d.objid)
+    FROM waiting w LEFT JOIN pg_catalog.pg_type t ON t.typrelid = w.id
+    JOIN pg_catalog.pg_depend d ON (d.refclassid = w.class AND d.refobjid = w.id)
+        OR (d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.refobjid = t.oid)
+    LEFT JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+    WHERE r.oid IS NOT NULL OR d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
 )
-SELECT n.nspname, c.relname FROM waiting w JOIN pg_catalog.pg_class c ON c.oid = w.relation
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+"""
+
+# The relations among it, and chunks.
+NOT_IN_PRE_DATA = (
+    WAITING
+    + """
+SELECT n.nspname, c.relname FROM waiting w JOIN pg_catalog.pg_class c ON c.oid = w.id
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE w.class = 'pg_catalog.pg_class'::pg_catalog.regclass
 UNION SELECT cn.nspname, c.relname FROM _timescaledb_catalog.hypertable h
 JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name
 JOIN pg_catalog.pg_class p ON p.relnamespace = n.oid AND p.relname = h.table_name
 JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
 JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 """
+)
+
+# The functions among it.
+WAITING_FUNCTIONS = (
+    WAITING
+    + """
+SELECT n.nspname, p.proname FROM waiting w JOIN pg_catalog.pg_proc p ON p.oid = w.id
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE w.class = 'pg_catalog.pg_proc'::pg_catalog.regclass
+"""
+)
 
 HYPERTABLES = """
 SELECT h.schema_name, h.table_name, h.associated_schema_name, h.associated_table_prefix,
@@ -110,10 +131,11 @@ def prepare_target(
         target.create_database(target_db, extension_version=version, owner=owner or database_owner)
         schemas = [row[0] for row in _rows(reader, EXTENSION_SCHEMAS)]
         left_out = _rows(reader, NOT_IN_PRE_DATA) if schemas else []
+        functions = _rows(reader, WAITING_FUNCTIONS) if schemas else []
         with tempfile.NamedTemporaryFile(prefix="pre-data-") as archive:
             major = max(source.version, target.version) // 10000
             _dump(source, source_db, archive.name, major, schemas, left_out)
-            _restore(target, target_db, archive.name, major, owner)
+            _restore(target, target_db, archive.name, major, owner, functions)
         writer = target.connect(target_db)
         try:
             if schemas and version:
@@ -154,13 +176,16 @@ def _dump(server: Server, db: str, archive: str, major: int, schemas: list[str],
     _run(argv, server.child_env(db))
 
 
-def _restore(server: Server, db: str, archive: str, major: int, owner: str | None) -> None:
-    """Restore an archive; any error ends it."""
+def _restore(server: Server, db: str, archive: str, major: int, owner: str | None, functions: list[Any]) -> None:
+    """Restore an archive without those functions; any error ends it."""
     program = client_program("pg_restore", major)
     entries = _run([program, "--list", archive], server.child_env(db)).splitlines(keepends=True)
     with tempfile.NamedTemporaryFile("w", prefix="entries-") as chosen:
         # Only the extension's owner may set its comment, and it comes with the extension anyway.
-        chosen.writelines(entry for entry in entries if " COMMENT - EXTENSION " not in entry)
+        unwanted = [" COMMENT - EXTENSION "]
+        for schema, name in functions:
+            unwanted += [f" FUNCTION {schema} {name}(", f" {schema} FUNCTION {name}("]
+        chosen.writelines(entry for entry in entries if not any(text in entry for text in unwanted))
         chosen.flush()
         argv = [program, "--exit-on-error", f"--use-list={chosen.name}", f"--dbname={db}"]
         if owner:

@@ -18,7 +18,11 @@ from .servers import Server
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 OWNER = "sensor_admin"
 READERS = ("sensor_reader", "sensor_writer")
-FILES = {"plain": ("plain.sql",), "fill_levels": ("plain.sql", "fill_levels.sql")}
+FILES = {
+    "plain": ("plain.sql",),
+    "fill_levels": ("plain.sql", "fill_levels.sql"),
+    "aggregates": ("plain.sql", "fill_levels.sql", "aggregates.sql"),
+}
 MARK = re.compile(
     r"^--: (?P<how>step|alone) (?P<name>.+?)(?: (?P<bound>since|before) (?P<version>[\d.]+))?$"
     r"(?P<text>.*?)(?=^--: |\Z)",
@@ -57,8 +61,8 @@ def load(server: Server, db: str, sample: str, version: str | None = None, *, wo
     Args:
         server: where.
         db: the new database's name.
-        sample: ``plain`` or ``fill_levels``.
-        version: of TimescaleDB; ``fill_levels`` needs one.
+        sample: ``plain``, ``fill_levels`` or ``aggregates``.
+        version: of TimescaleDB; all but ``plain`` need one.
         workers: False stops the database's scheduler, if the server has one, before the sample's jobs are made.
 
     Raises:

@@ -35,6 +35,7 @@ def test_extension_schema(text: str, wanted: str) -> None:
     [
         ("'7 days'::interval, d", "'7 days'::interval, d, origin => '2000-01-01 00:00:00'"),
         ("w, (a + b(1, 2)), '2020-01-01'::date", "w, (a + b(1, 2)), origin => '2020-01-01'::date"),
+        ("w, t, origin => '2020-01-01'::date", "w, t, origin => '2020-01-01'::date"),
         (
             "w, t, 'Europe/Berlin'::text",
             "w, t, timezone => 'Europe/Berlin'::text, origin => "

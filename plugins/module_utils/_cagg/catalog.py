@@ -11,7 +11,6 @@ Columns that only some versions have are read through to_jsonb, which gives NULL
 
 from __future__ import annotations
 
-import json
 import re
 import typing as t
 
@@ -20,7 +19,7 @@ from .._sql import identifier, literal, raw, statement
 from .._timescale import EXTENSION_SCHEMAS, functions_schema
 from .._versions import TS_BUCKET_FUNCTION, TS_FINALIZED, TS_NO_DROPPED_CHUNKS, TS_WATERMARK_TABLE, Timescale
 
-__all__ = ["TIME_TYPES", "ask_all", "read", "read_surroundings"]
+__all__ = ["TIME_TYPES", "ask_all", "read"]
 
 # Types whose internal time is counted in microseconds since 1970, as extract(epoch) gives it, and the integers.
 TIME_TYPES = {
@@ -201,7 +200,10 @@ SELECT pg_catalog.json_build_object(
   'hypertables', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
       'schema', h.schema_name, 'name', h.table_name, 'time_column', d.column_name,
       'time_type', pg_catalog.format_type(d.column_type, NULL), 'slices', {raw_slices},
-      'readable', pg_catalog.has_table_privilege(pg_catalog.format('%I.%I', h.schema_name, h.table_name), 'SELECT')
+      'readable', (SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+          AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = h.schema_name AND c.relname = h.table_name)
     ) ORDER BY h.schema_name, h.table_name)
     FROM _timescaledb_catalog.hypertable AS h
     JOIN LATERAL (SELECT o.* FROM _timescaledb_catalog.dimension AS o
@@ -329,47 +331,3 @@ def _extent_query(table: tuple[str, ...], column: str, time_type: str) -> str:
         low=raw(statement("{}::{}", literal("-infinity"), kind)),
         high=raw(statement("{}::{}", literal("infinity"), kind)),
     )
-
-
-_SURROUNDINGS = """
-SELECT pg_catalog.json_build_object(
-  'user', current_user,
-  'relations', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', n.nspname, 'name', c.relname,
-      'kind', c.relkind, 'row_security', c.relrowsecurity))
-    FROM pg_catalog.json_array_elements(%(relations)s::pg_catalog.json) AS w
-    JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0
-    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w ->> 1),
-  'schemas', (SELECT pg_catalog.json_agg(n.nspname) FROM pg_catalog.pg_namespace AS n),
-  'roles', (SELECT pg_catalog.json_object_agg(r.rolname, pg_catalog.pg_has_role(r.oid, CASE
-      WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END))
-    FROM pg_catalog.pg_roles AS r),
-  'barred', (SELECT pg_catalog.json_agg(w)
-    FROM pg_catalog.json_array_elements(%(owners)s::pg_catalog.json) AS w
-    JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0 JOIN pg_catalog.pg_roles AS r ON r.rolname = w ->> 1
-    WHERE NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE')
-    AND NOT (SELECT s.rolsuper FROM pg_catalog.pg_roles AS s WHERE s.rolname = current_user)),
-  'extension_functions', (SELECT pg_catalog.json_agg(DISTINCT p.proname) FROM pg_catalog.pg_depend AS d
-    JOIN pg_catalog.pg_extension AS e
-      ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-    JOIN pg_catalog.pg_proc AS p ON p.oid = d.objid AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-    WHERE e.extname = 'timescaledb' AND d.deptype = 'e' AND p.pronamespace = e.extnamespace)
-)::pg_catalog.text
-"""
-
-
-def read_surroundings(database: Database, wanted: dict[str, t.Any]) -> dict[str, t.Any]:
-    """What the target has around the wanted objects: relations of those names, schemas, roles, extension functions.
-
-    ``roles`` tells which the connecting role may make an owner; ``barred`` pairs schemas with wanted owners that may
-    not create there, and so cannot be given anything in it (ALTER ... OWNER TO, PostgreSQL manual).
-
-    :param wanted: the source's document.
-    """
-    names = [
-        [entry["schema"], entry["name"]] for key in ("aggregates", "hypertables", "dependents") for entry in wanted[key]
-    ]
-    owned = sorted({(entry["schema"], entry["owner"]) for key in ("aggregates", "dependents") for entry in wanted[key]})
-    stored = sorted({(entry["materialization"][0], entry["owner"]) for entry in wanted["aggregates"]})
-    parameters = {"relations": json.dumps(names), "owners": json.dumps(owned + stored)}
-    found: dict[str, t.Any] = database.document(_SURROUNDINGS, parameters)
-    return {key: value or ([] if key != "roles" else {}) for key, value in found.items()}

@@ -163,7 +163,8 @@ def _arguments(pieces: list[str], place: int) -> tuple[list[list[str]], int]:
 
 def _bucket_arguments(given: list[str]) -> list[str]:
     """time_bucket_ng(width, ts [, origin] [, timezone]) as arguments of time_bucket."""
-    width, ts, *more = given
+    width, ts, *named = given
+    more = [re.sub(r"^(?:origin|timezone) => ", "", argument) for argument in named]
     zones = [argument for argument in more if argument.endswith("::text")]
     origins = [argument for argument in more if not argument.endswith("::text")]
     if zones:

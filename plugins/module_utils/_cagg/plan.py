@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connection import Database, Facts
-from .._plan import Finding, Identity, Plan, Step
+from .._connection import INSUFFICIENT_PRIVILEGE, Database, Facts
+from .._plan import Identity, Plan, Step
 from .._sql import identifier, literal, raw, statement
 from .._versions import TS_FIXED_SCHEDULES
 from .attributes import FRESH, name_of, storage
 from .dependents import Dependents
 from .draft import FIRST, KIND, Draft
 from .history import Piece
+from .prune import left_over
 from .refill import Refill
 from .target import Existing, Key, key_of
 
@@ -47,7 +48,7 @@ def make_plan(
     dependents = Dependents(draft)
     for entry in dependents.ordered():
         dependents.plan(entry)
-    aggregates.left_over()
+    left_over(draft)
     draft.warn()
     return draft.plan
 
@@ -106,16 +107,7 @@ class _Aggregates:
             if refusal is not None:
                 return refusal
         answer = self.draft.existing.printed.get(key_of(entry), ({}, {}))[0]
-        if "message" in answer:
-            told = f"The target refuses its query: {answer['message']}" + (
-                f" ({answer['detail']})" if answer.get("detail") else ""
-            )
-            return (
-                "unsupported",
-                told,
-                answer.get("hint") or "Write it for the target's TimescaleDB and create it by hand.",
-            )
-        return None
+        return _query_refusal(answer) if "message" in answer else None
 
     def _hypertable_refusal(self, name: tuple[str, ...]) -> tuple[str, str, str] | None:
         label = ".".join(name)
@@ -123,13 +115,28 @@ class _Aggregates:
             return ("unsupported", f"The target has no table {label}.", "Restore the tables before the aggregates.")
         if name not in self.draft.hypertables:
             return ("unsupported", f"On the target, {label} is no hypertable.", "Make it one with create_hypertable.")
-        if self.draft.relations[name]["row_security"]:
+        if self.draft.relations[name]["row_security"] and not self._suspends():
             return (
                 "unsupported",
                 f"Row security is on for {label}, and TimescaleDB takes no aggregate of such a table.",
-                f"ALTER TABLE {label} DISABLE ROW LEVEL SECURITY, create the aggregates, then enable it again.",
+                f"ALTER TABLE {label} DISABLE ROW LEVEL SECURITY, create the aggregates, then enable it again;"
+                " or set row_security: suspend.",
             )
         return None
+
+    def _suspends(self) -> bool:
+        return bool(self.draft.options.get("row_security") == "suspend")
+
+    def _without_row_security(self, entry: t.Mapping[str, t.Any], texts: list[str]) -> list[str]:
+        """Nobody sees the table without: all of it is one transaction, and the first statement locks everybody out."""
+        name = tuple(entry["hypertable"] or ())
+        if not self._suspends() or not self.draft.relations.get(name, {}).get("row_security"):
+            return texts
+        forced = self.draft.relations[name].get("forced")  # TimescaleDB looks at this mark too
+        off = "DISABLE ROW LEVEL SECURITY" + (", NO FORCE ROW LEVEL SECURITY" if forced else "")
+        on = "ENABLE ROW LEVEL SECURITY" + (", FORCE ROW LEVEL SECURITY" if forced else "")
+        table = identifier(*name)
+        return [statement(f"ALTER TABLE {{}} {off}", table), *texts, statement(f"ALTER TABLE {{}} {on}", table)]
 
     def _creation(self, identity: Identity, entry: t.Mapping[str, t.Any]) -> Step:
         create = statement(
@@ -145,7 +152,7 @@ class _Aggregates:
         return Step(
             identity,
             "create",
-            tuple(texts),
+            tuple(self._without_row_security(entry, texts)),
             reason="The target does not have it.",
             depends_on=(Identity(KIND, *entry["parent"]).label,) if entry["parent"] else (),
             weight=FIRST,
@@ -161,15 +168,15 @@ class _Aggregates:
             texts.append(statement(template, name_of(entry), literal(entry["materialized_only"])))
         return texts + storage(entry, found, self.draft.facts)
 
-    def left_over(self) -> None:
-        """Name the aggregates that the source does not have; they are left alone."""
-        known = {key_of(entry) for entry in self.draft.wanted["aggregates"]}
-        for entry in self.draft.existing.document["aggregates"]:
-            if key_of(entry) not in known and self.draft.matches(entry):
-                identity = Identity(KIND, entry["schema"], entry["name"])
-                self.draft.plan.findings.append(
-                    Finding(identity, "skipped", "The source does not have it; it is left alone.")
-                )
+
+def _query_refusal(answer: t.Mapping[str, str]) -> tuple[str, str, str]:
+    """What the target said about a query, with a remedy that fits it."""
+    said = answer["message"] + (f" ({answer['detail']})" if answer.get("detail") else "")
+    if answer.get("sqlstate") == INSUFFICIENT_PRIVILEGE:
+        remedy = "Give the role that connects to the target that right, or connect as one that has it."
+    else:
+        remedy = answer.get("hint") or "Write it for the target's TimescaleDB and create it by hand."
+    return ("unsupported", f"The target refuses its query: {said.rstrip('.')}.", remedy)
 
 
 def _default_index(entry: t.Mapping[str, t.Any]) -> str:

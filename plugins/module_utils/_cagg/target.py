@@ -11,8 +11,9 @@ import dataclasses
 import typing as t
 
 from .._connection import Database, Facts
-from .catalog import read, read_surroundings
+from .catalog import read
 from .definition import print_definitions, translate
+from .surroundings import read_surroundings
 
 __all__ = ["Existing", "key_of", "look"]
 
@@ -60,7 +61,7 @@ def look(target: Database, wanted: dict[str, t.Any], facts: Facts) -> Existing:
             continue
         found = there.get(key)
         places.append((key, len(asked)))
-        asked.append((texts[key], found is None and "kind" not in entry))
+        asked.append((texts[key], found is None and "kind" not in entry and not _secured(entry, surroundings)))
         if found is not None:
             asked.append((found["definition"], False))
     answers = print_definitions(target, asked)
@@ -73,3 +74,9 @@ def _readable(entry: t.Mapping[str, t.Any], there: t.Mapping[Key, t.Any]) -> boo
     parents = [tuple(entry["parent"])] if entry.get("parent") else []
     reads = [(schema, name, arguments or "") for schema, name, arguments in entry.get("reads") or ()]
     return all((schema, name, "") in there for schema, name in parents) and all(key in there for key in reads)
+
+
+def _secured(entry: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any]) -> bool:
+    """Whether row security is on for its hypertable: TimescaleDB would refuse any query on it, and name that only."""
+    name = tuple(entry["hypertable"] or ())
+    return any(r["row_security"] for r in surroundings["relations"] if (r["schema"], r["name"]) == name)
