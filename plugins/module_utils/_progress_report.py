@@ -65,7 +65,7 @@ FROM (
   WHERE l.locktype = 'relation' AND l.pid = ANY (%(pids)s)
   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
   GROUP BY l.pid) AS f
-WHERE f.parts > 0 AND f.made BETWEEN 1 AND f.parts
+WHERE f.parts > 0 AND f.made BETWEEN 0 AND f.parts
 """
 
 
@@ -127,10 +127,15 @@ class Reporter:
         self._write({"phase": "working", **figures})
 
     def _ask(self, pids: t.Mapping[int, Step], control: Database) -> None:
-        texts = [_CHUNKS, _INDEX]
+        # With chunks, the server's own view tells only of the chunk at hand (TimescaleDB 2.29).
+        told = control.rows(_CHUNKS, {"pids": list(pids)})
+        with_chunks = {row[0] for row in told}
+        texts = [_INDEX]
         texts += [_ANALYZE] if control.server_version >= PG_PROGRESS_ANALYZE else []
         texts += [_COPY] if control.server_version >= PG_PROGRESS_COPY else []
-        for pid, fraction, doing, rows in control.rows(" UNION ALL ".join(texts), {"pids": list(pids)}):
+        others = control.rows(" UNION ALL ".join(texts), {"pids": list(pids)})
+        told += [row for row in others if row[0] not in with_chunks]
+        for pid, fraction, doing, rows in told:
             step = pids.get(pid)
             one = self.meter.running.get(step.key) if self.meter is not None and step is not None else None
             if one is None or (step is not None and len(step.statements) > 1):
