@@ -12,7 +12,9 @@ import pytest
 
 from tests.integration.test_cagg import AGGREGATES, compare, entries, rows_differ, sync
 from tests.integration.test_cagg_refusals import COUNTERS, HOURLY, of_kind, on_source, on_target, refused, unchanged
+from tests.support.installations import find
 from tests.support.pool import PAIRS, Pool, Sample
+from tests.support.servers import start
 
 EXTRA = """CREATE MATERIALIZED VIEW public."Extra.Ticks" WITH (timescaledb.continuous) AS
     SELECT time_bucket(200::bigint, tick) AS bucket, count(*) AS n FROM public.counters GROUP BY 1 WITH NO DATA"""
@@ -147,3 +149,14 @@ def test_a_right_that_is_missing_has_a_remedy_of_its_own(moved: Sample) -> None:
     assert "permission denied" in told["msg"]
     assert ". Give the role that connects to the target that right" in told["msg"]
     assert "Write it for" not in told["msg"]
+
+
+def test_the_apache_edition_is_no_obstacle_where_there_is_nothing_to_bring() -> None:
+    installation = find(15, "2.28.3")
+    if installation is None:
+        pytest.skip("TimescaleDB 2.28.3 on PostgreSQL 15 is not installed")
+    with start(installation, scheduler=False, **{"timescaledb.license": "apache"}) as server:
+        for name in ("old", "new"):
+            server.create_database(name, extension_version="2.28.3")
+        result = sync(Sample(server, "old", server, "new", "postgres"))
+        assert (result.get("failed"), result["changed"], result["objects"]) == (None, False, []), result
