@@ -24,6 +24,7 @@ __all__ = ["INSUFFICIENT_PRIVILEGE", "Database", "Facts", "connect", "libpq_para
 INSUFFICIENT_PRIVILEGE = "42501"  # PostgreSQL manual, appendix A
 # Source connections must not be steered by the environment, which names the target (libpq manual, 34.15).
 # The environment is the process's: one lock keeps the two kinds of connecting apart.
+_COPY_BLOCK = 65536  # bytes, what a pipe holds
 _ENVIRONMENT_LOCK = threading.Lock()
 _OPTION_OF_KEYWORD = {
     "host": "login_host",
@@ -157,12 +158,12 @@ class Database:
     def copy_out(self, text: str, file: t.IO[bytes]) -> None:
         """Run COPY … TO STDOUT into a file. Raises StatementFailed."""
         with self._cursor(text) as cursor:
-            cursor.copy_expert(text, file)
+            cursor.copy_expert(text, file, _COPY_BLOCK)
 
     def copy_in(self, text: str, file: t.IO[bytes]) -> None:
         """Run COPY … FROM STDIN from a file. Raises StatementFailed."""
         with self._cursor(text) as cursor:
-            cursor.copy_expert(text, file)
+            cursor.copy_expert(text, file, _COPY_BLOCK)
 
     def take_notices(self) -> tuple[tuple[str, str], ...]:
         """What the server said since the last call, as (severity, text)."""

@@ -64,6 +64,10 @@ options:
       - What to do with buckets that the target cannot recompute, because the rows they were made of are gone there.
       - V(preserve) copies them from the source's materialization after the refresh, a chunk in each transaction.
       - V(ignore) leaves them behind. V(fail) changes nothing and lists them.
+      - They are found by chunk and by the first and last row. Rows that are missing within a chunk of the target are
+        not looked for; M(dbops.timescale.timescale_verify) tells them.
+      - The source wins. Run the task before the target takes new rows of that time.
+      - A warning names refresh policies of the source that reach into copied buckets.
       - With O(source_file) there is nothing to copy from, and a warning says so.
       - In check mode the entries of RV(objects) tell how many rows and buckets would be copied.
     type: str
@@ -280,6 +284,7 @@ run:
       target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
+import functools
 import typing as t
 
 from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
@@ -289,8 +294,10 @@ from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
     source_spec,
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.catalog import read
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.draft import is_chosen
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history import (
     find_history,
+    reaching_policies,
     refuse_history,
     untold_history,
 )
@@ -336,10 +343,13 @@ def work(session: Session) -> dict[str, t.Any]:
         existing = look(session.target, wanted, facts)
         history = {}
         if session.source is not None and session.params["history"] != "ignore":
-            history = find_history(session.source, session.target, wanted, existing)
+            chosen = functools.partial(is_chosen, options=session.params)
+            history = find_history(session.source, session.target, wanted, existing, chosen)
         if session.params["history"] == "fail":
             refuse_history(history)
         plan = make_plan(wanted, facts, existing, session.target.facts, session.params, history, session.source)
+        if session.source is not None:
+            plan.warnings += reaching_policies(session.source, wanted, history)
         if session.params["history"] != "ignore":
             plan.warnings += untold_history(wanted, existing, reachable=session.source is not None)
         options = session.params

@@ -16,8 +16,15 @@ import typing as t
 
 from .._connection import Database
 from .._sql import identifier, literal, raw, statement
-from .._timescale import EXTENSION_SCHEMAS, functions_schema
-from .._versions import TS_BUCKET_FUNCTION, TS_FINALIZED, TS_NO_DROPPED_CHUNKS, TS_WATERMARK_TABLE, Timescale
+from .._timescale import EXTENSION_SCHEMAS, functions_schema, job_table
+from .._versions import (
+    TS_BUCKET_FUNCTION,
+    TS_FINALIZED,
+    TS_MATERIALIZATION_RANGES,
+    TS_NO_DROPPED_CHUNKS,
+    TS_WATERMARK_TABLE,
+    Timescale,
+)
 
 __all__ = ["TIME_TYPES", "ask_all", "read"]
 
@@ -118,6 +125,10 @@ _INDEX_TEMPLATE = """'"' || pg_catalog.replace(pg_catalog.replace(pg_catalog.rep
 
 _SLICES = """(SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(s.range_start, s.range_end))
   FROM _timescaledb_catalog.dimension_slice AS s WHERE s.dimension_id = {dimension}{live})"""
+# Ranges that a refresh takes from the log before it computes them; they stay when it is interrupted.
+_TAKEN = """
+              UNION ALL SELECT l.lowest_modified_value, l.greatest_modified_value
+              FROM _timescaledb_catalog.continuous_aggs_materialization_ranges AS l WHERE l.materialization_id = a.id"""
 # Before 2.26 a dropped chunk that aggregates were made of leaves its slice behind.
 _LIVE = """ AND EXISTS (SELECT FROM _timescaledb_catalog.chunk_constraint AS y
   JOIN _timescaledb_catalog.chunk AS z ON z.id = y.chunk_id WHERE y.dimension_slice_id = s.id AND NOT z.dropped)"""
@@ -193,7 +204,10 @@ SELECT pg_catalog.json_build_object(
               UNION ALL SELECT pg_catalog.min(l.lowest_modified_value), pg_catalog.max(l.greatest_modified_value)
               FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log AS l
               WHERE l.hypertable_id = a.raw_id
-              HAVING pg_catalog.count(*) > 0) AS i),
+              HAVING pg_catalog.count(*) > 0{taken}) AS i),
+      'refreshed_from', (SELECT pg_catalog.json_agg(j.config ->> 'start_offset' ORDER BY j.id) FROM {jobs} AS j
+        WHERE j.proc_name = 'policy_refresh_continuous_aggregate'
+        AND (j.config ->> 'mat_hypertable_id')::pg_catalog.int4 = a.id),
       'comment', pg_catalog.obj_description(a.view_oid, 'pg_class'), 'acl', {acl}, 'columns', {columns},
       'readable', pg_catalog.has_table_privilege(a.mat_oid, 'SELECT')
     ) ORDER BY a.schema, a.name) FROM aggregates AS a),
@@ -264,6 +278,8 @@ def document_query(version: Timescale) -> str:
         "mat_slices": slices.replace("{dimension}", "a.dimension_id"),
         "raw_slices": slices.replace("{dimension}", "d.id"),
         "watermark": watermark,
+        "taken": _TAKEN if version >= TS_MATERIALIZATION_RANGES else "",
+        "jobs": job_table(version),
         "acl": _ACL.replace("{acl}", "a.relacl").replace("{owner}", "a.relowner"),
         "columns": _COLUMNS.replace("{acl}", column_acl.replace("{owner}", "a.relowner")).replace(
             "{relation}", "a.view_oid"

@@ -28,6 +28,12 @@ SELECT i.materialization_hypertable_schema, i.materialization_hypertable_name,
 FROM timescaledb_information.continuous_aggregates AS i WHERE i.view_schema = {} AND i.view_name = {}
 """
 
+# A range may hold more compressed rows than one transaction may touch by default; a refresh does the same.
+_WITHOUT_LIMIT = """
+SELECT pg_catalog.set_config(s.name, '0', true) FROM pg_catalog.pg_settings AS s
+WHERE s.name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'
+"""
+
 
 def copy_buckets(source: Database, entry: t.Mapping[str, t.Any], low: int, high: int) -> t.Callable[[Database], None]:
     """The work of one history step: replace the target's buckets of one range by the source's, in one transaction.
@@ -58,6 +64,7 @@ def copy_buckets(source: Database, entry: t.Mapping[str, t.Any], low: int, high:
             "COPY (SELECT {} FROM {} WHERE {}) TO STDOUT", listed, identifier(*entry["materialization"]), raw(where)
         )
         with target.transaction():
+            target.rows(_WITHOUT_LIMIT)
             target.execute(statement("DELETE FROM {} WHERE {}", identifier(schema, name), raw(where)))
             _stream(source, take, target, statement("COPY {} ({}) FROM STDIN", identifier(schema, name), listed))
 

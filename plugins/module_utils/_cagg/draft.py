@@ -15,11 +15,18 @@ from .._plan import Finding, Identity, Plan, Step
 from .attributes import attributes, refused_attributes, unmoved
 from .target import Existing, Key, key_of
 
-__all__ = ["FIRST", "KIND", "Draft"]
+__all__ = ["FIRST", "KIND", "Draft", "is_chosen"]
 
 KIND = "continuous aggregate"
 FIRST = 2**62  # creation goes before every refresh that could run instead
 _RELATIONS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
+
+
+def is_chosen(entry: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]) -> bool:
+    """Whether include and exclude choose an aggregate."""
+    name = f"{entry['schema']}.{entry['name']}"
+    include, exclude = options.get("include") or ["*"], options.get("exclude") or []
+    return any(fnmatch.fnmatchcase(name, p) for p in include) and not any(fnmatch.fnmatchcase(name, p) for p in exclude)
 
 
 class Draft:
@@ -51,11 +58,7 @@ class Draft:
 
     def matches(self, entry: t.Mapping[str, t.Any]) -> bool:
         """Whether include and exclude choose an aggregate."""
-        name = f"{entry['schema']}.{entry['name']}"
-        include, exclude = self.options.get("include") or ["*"], self.options.get("exclude") or []
-        return any(fnmatch.fnmatchcase(name, p) for p in include) and not any(
-            fnmatch.fnmatchcase(name, p) for p in exclude
-        )
+        return is_chosen(entry, self.options)
 
     def in_the_way(self, entry: t.Mapping[str, t.Any]) -> tuple[str, str, str] | None:
         """Why nothing of that name can be created: outcome, reason, remedy."""

@@ -16,14 +16,15 @@ import typing as t
 
 from .._connection import Database
 from .._errors import BadInput
-from .._sql import identifier, raw, statement
+from .._sql import identifier, literal, raw, statement
 from .catalog import ask_all
 from .refresh import never_refreshed, time_text, widest
 from .target import Existing, Key, key_of
 
-__all__ = ["Piece", "find_history", "refuse_history", "untold_history"]
+__all__ = ["Piece", "find_history", "reaching_policies", "refuse_history", "untold_history"]
 
 Span = tuple[int, int]
+_INTEGERS = ("bigint", "integer", "smallint")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,26 +59,37 @@ class _Input:
 
 
 def find_history(
-    source: Database, target: Database, wanted: t.Mapping[str, t.Any], existing: Existing
+    source: Database,
+    target: Database,
+    wanted: t.Mapping[str, t.Any],
+    existing: Existing,
+    chosen: t.Callable[[t.Mapping[str, t.Any]], bool],
 ) -> dict[Key, list[Piece]]:
     """Find what has to come from the source's materializations: up to three statements, none without such gaps.
 
+    :param chosen: which aggregates this run fills; what others hold now is all that stands on them can read.
     :returns: per aggregate its pieces in order of time; aggregates without any are left out.
     """
-    entries = {key_of(entry): entry for entry in wanted["aggregates"]}
+    there = {key_of(entry): entry for entry in existing.document["aggregates"]}
+    entries = {
+        key_of(entry): entry if chosen(entry) else there.get(key_of(entry), {**entry, "extent": None})
+        for entry in wanted["aggregates"]
+    }
     inputs: dict[Key, _Input] = {}
     gaps: list[tuple[Key, int | None, int | None]] = []
     for key, entry in entries.items():
-        if entry["extent"] and entry["finalized"] and not never_refreshed(entry):
+        if chosen(entry) and entry["extent"] and entry["finalized"] and not never_refreshed(entry):
             found = _input(entry, entries, wanted, existing, inputs)
             gaps += [(key, low, high) for low, high in _gaps(entry, found)]
     if not gaps:
         return {}
     spans = _cut_by_chunks(entries, gaps, _first_buckets(source, entries, gaps))
-    ours = _measure(source, [(entries[key], low, high) for key, low, high in spans])
-    there = {key_of(entry): entry for entry in existing.document["aggregates"]}
+    ours = _measure(
+        source, [(entries[key], low, high) for key, low, high in spans], [key in there for key, *_ in spans]
+    )
     known = [(key, low, high) for key, low, high in spans if key in there]
-    answers = _measure(target, [(_as_on_target(entries[key], there[key]), low, high) for key, low, high in known])
+    stored = [(_as_on_target(entries[key], there[key]), low, high) for key, low, high in known]
+    answers = _measure(target, stored, [True] * len(stored))
     theirs = dict(zip(known, answers))
     pieces: dict[Key, list[Piece]] = {}
     for span, (rows, buckets, checksum, last) in zip(spans, ours):
@@ -248,7 +260,7 @@ def _first_buckets(
 
 def _internal(entry: t.Mapping[str, t.Any], function: str) -> str:
     column = statement("{}", identifier(entry["time_column"]))
-    if entry["time_type"] in ("bigint", "integer", "smallint"):
+    if entry["time_type"] in _INTEGERS:
         return f"{function}({column})::pg_catalog.int8"
     return f"(EXTRACT(epoch FROM {function}({column})) * 1000000)::pg_catalog.int8"
 
@@ -276,23 +288,67 @@ def _as_on_target(entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) ->
     return {**entry, "materialization": found["materialization"]}
 
 
-def _measure(database: Database, spans: t.Sequence[tuple[t.Mapping[str, t.Any], int, int]]) -> list[list[t.Any]]:
-    """For each span rows, buckets, a checksum over all columns, and the last bucket, in one statement."""
+def _measure(
+    database: Database,
+    spans: t.Sequence[tuple[t.Mapping[str, t.Any], int, int]],
+    compared: t.Sequence[bool],
+) -> list[list[t.Any]]:
+    """For each span rows, buckets, a checksum over all columns where it will be compared, and the last bucket."""
     if not spans:
         return []
     asked = [
         statement(
             "(SELECT pg_catalog.json_build_array(pg_catalog.count(*), pg_catalog.count(DISTINCT {column}),"
-            " pg_catalog.sum(('x' || pg_catalog.substr(pg_catalog.md5(ROW({columns})::pg_catalog.text), 1, 12))"
-            "::pg_catalog.bit(48)::pg_catalog.int8)::pg_catalog.text, {last})"
+            " {checksum}, {last})"
             " FROM {table} WHERE {column} >= {low} AND {column} < {high})",
             column=identifier(entry["time_column"]),
-            columns=raw(", ".join(statement("{}", identifier(name)) for name in entry["materialized"])),
+            checksum=raw(_checksum(entry) if wanted else "NULL"),
             last=raw(_internal(entry, "pg_catalog.max")),
             table=identifier(*entry["materialization"]),
             low=raw(time_text(low, entry["time_type"])),
             high=raw(time_text(high, entry["time_type"])),
         )
-        for entry, low, high in spans
+        for (entry, low, high), wanted in zip(spans, compared)
     ]
     return ask_all(database, asked)
+
+
+def _checksum(entry: t.Mapping[str, t.Any]) -> str:
+    return statement(
+        "pg_catalog.sum(('x' || pg_catalog.substr(pg_catalog.md5(ROW({columns})::pg_catalog.text), 1, 12))"
+        "::pg_catalog.bit(48)::pg_catalog.int8)::pg_catalog.text",
+        columns=raw(", ".join(statement("{}", identifier(name)) for name in entry["materialized"])),
+    )
+
+
+def reaching_policies(
+    source: Database, wanted: t.Mapping[str, t.Any], history: t.Mapping[Key, t.Sequence[Piece]]
+) -> list[str]:
+    """Refresh policies of the source whose window reaches into what is copied, as warnings.
+
+    Where integers count the time, the window is counted back from the watermark: the policy's own now is behind it.
+    """
+    entries = {key_of(entry): entry for entry in wanted["aggregates"]}
+    found = [(entries[key], start) for key in history for start in entries[key].get("refreshed_from") or ()]
+    times = [entry for entry in found if entry[1] is not None and entry[0]["time_type"] not in _INTEGERS]
+    asked = [
+        statement(
+            "(SELECT pg_catalog.to_json((EXTRACT(epoch FROM pg_catalog.now() - {}::pg_catalog.interval) * 1000000)"
+            "::pg_catalog.int8))",
+            literal(start),
+        )
+        for _entry, start in times
+    ]
+    begins = {(key_of(entry), start): begin for (entry, start), begin in zip(times, ask_all(source, asked))}
+    told = []
+    for entry, start in found:
+        begin = begins.get((key_of(entry), start))
+        if begin is None and start is not None:
+            begin = int(entry["watermark"]) - int(start)
+        if begin is None or begin < history[key_of(entry)][-1].high:
+            told.append(
+                f"{entry['schema']}.{entry['name']}: its refresh policy reaches into buckets that are copied from the"
+                f" source (start_offset {start or 'NULL'}). Once rows of their time are written on the target, it"
+                " recomputes them from those rows alone."
+            )
+    return told

@@ -123,9 +123,16 @@ class Refill:
             if not piece.same or any(low < piece.high and high > piece.low for low, high in rewritten)
         ]
         if pieces and self.source is not None:
-            refreshed = self._refresh_before(identity, entry, pieces)
+            bare = [piece for piece in pieces if not self._is_refreshed(entry, piece)]
+            refreshed = self._refresh_before(identity, entry, bare)
             for piece in pieces:
                 self._copy(identity, entry, piece, refreshed, copy_buckets(self.source, entry, piece.low, piece.high))
+
+    def _is_refreshed(self, entry: t.Mapping[str, t.Any], piece: Piece) -> bool:
+        """Whether the refresh of this run covers the range of a copy, or finds it current."""
+        window = self.windows.get(key_of(entry))
+        full = self.draft.options.get("refresh", "full") == "full"
+        return full and window is not None and window.start <= piece.low and piece.high <= window.end
 
     def _refresh_before(self, identity: Identity, entry: t.Mapping[str, t.Any], pieces: t.Sequence[Piece]) -> str:
         """The key of the refresh that covers these pieces; where none is asked for, of one for them alone.
@@ -133,7 +140,7 @@ class Refill:
         What has never been refreshed with bounds of its own is deleted by the first refresh that comes across it.
         """
         refresh = Identity("refresh", identity.schema, identity.name)
-        if self.draft.options.get("refresh", "full") == "full":
+        if not pieces:
             return refresh.label
         step = Step(
             refresh,

@@ -53,6 +53,7 @@ def look(target: Database, wanted: dict[str, t.Any], facts: Facts) -> Existing:
     entries = wanted["aggregates"] + wanted["dependents"]
     texts = {key_of(entry): translate(entry["definition"], facts, target.facts, functions) for entry in entries}
     there = {key_of(entry): entry for entry in document["aggregates"] + document["dependents"]}
+    printed: dict[Key, tuple[dict[str, str], dict[str, str]]] = {}
     asked: list[tuple[str, bool]] = []
     places: list[tuple[Key, int]] = []
     for entry in entries:
@@ -60,12 +61,16 @@ def look(target: Database, wanted: dict[str, t.Any], facts: Facts) -> Existing:
         if entry.get("kind") == "function" or not _readable(entry, there):
             continue
         found = there.get(key)
+        if found is not None and texts[key].strip() == found["definition"].strip():
+            # One text, parsed by one server: it prints one thing. No need to ask.
+            printed[key] = ({"printed": found["definition"]}, {"printed": found["definition"]})
+            continue
         places.append((key, len(asked)))
         asked.append((texts[key], found is None and "kind" not in entry and not _secured(entry, surroundings)))
         if found is not None:
             asked.append((found["definition"], False))
     answers = print_definitions(target, asked)
-    printed = {key: (answers[at], answers[at + 1] if key in there else {}) for key, at in places}
+    printed.update({key: (answers[at], answers[at + 1] if key in there else {}) for key, at in places})
     return Existing(document, surroundings, texts, printed)
 
 
