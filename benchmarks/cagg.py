@@ -115,8 +115,9 @@ def history(server: Server, buckets: int, name: str) -> dict[str, Any]:
     server.execute("gone", ROWS.format(n=1, rows=buckets, step=60))
     server.execute("gone", aggregate(1, data=False, width="1 minute", grouped=False))
     end = f"'2026-01-01 00:00+00'::timestamptz + {buckets} * interval '1 minute'"
-    call = "CALL public.refresh_continuous_aggregate('public.a1', '2025-12-31', {}, options => '{{"buckets_per_batch": 0}}')"
-    recompute, _ = timed(lambda: psql(server, "gone", f"SELECT {end} AS high \\gset\n" + call.format(":'high'")))
+    call = "CALL public.refresh_continuous_aggregate('public.a1', '2025-12-31', :'high', options => :'options')"
+    texts = f"SELECT {end} AS high \\gset\n\\set options '{{\"buckets_per_batch\": 0}}'\n{call}"
+    recompute, _ = timed(lambda: psql(server, "gone", texts))
     server.execute("gone", "TRUNCATE public.t1")
     server.execute("gone", "SELECT public.drop_chunks('public.t1', older_than => 'infinity'::timestamptz)")
     seconds, result = timed(lambda: sync(server, "gone", "empty"))
