@@ -63,7 +63,7 @@ def find_history(
     target: Database,
     wanted: t.Mapping[str, t.Any],
     existing: Existing,
-    chosen: t.Callable[[t.Mapping[str, t.Any]], bool],
+    chosen: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda _entry: True,
 ) -> dict[Key, list[Piece]]:
     """Find what has to come from the source's materializations: up to three statements, none without such gaps.
 
