@@ -26,6 +26,8 @@ __all__ = ["apply_plan"]
 _WORTH_A_RETRY = ("55P03", "40P01", "40001", "57P01", "57P02", "57P03")
 # Already exists; two that create one name at the same time meet in the catalog's own unique index (23505).
 _EXISTS = ("42P07", "42710", "42P16", "42701", "23505")
+# Small steps that share a transaction: a commit and a round trip cost as much as the step itself.
+_BATCH = 25
 _POLL = 0.5  # seconds between two looks at who waits for whom
 
 _BLOCKERS = """
@@ -54,7 +56,8 @@ def apply_plan(
     progress = progress or Reporter("", wanted=False)
     progress.begin_steps(plan.steps, jobs)
     board = _Board(plan.steps)
-    workers = [_Worker(board, database, retries, progress) for _number in range(max(1, min(jobs, len(plan.steps))))]
+    count = max(1, min(jobs, len(plan.steps)))
+    workers = [_Worker(board, database, retries, count, progress) for _number in range(count)]
     with _stopping(board, workers):
         for worker in workers:
             worker.start()
@@ -91,28 +94,44 @@ class _Board:
             if not needs:
                 self._push(key)
 
-    def take(self) -> Step | None:
-        """The heaviest step that may run now; waits for one, gives None when nothing is left."""
+    def take(self, workers: int) -> list[Step]:
+        """The heaviest step that may run now, with others if they are small; waits for one, gives [] when none is left.
+
+        Everything taken counts as running, so no other worker holds a lock that one of them needs.
+        """
         with self.changed:
             while not self.stopped and len(self.outcomes) < len(self._steps):
                 step = self._pop()
                 if step is not None:
-                    self._running += 1
-                    return step
+                    taken = [step, *self._small_ones(step, workers)]
+                    self._running += len(taken)
+                    return taken
                 if self._running:
                     self.changed.wait()
                 else:
                     self._give_up()
-            return None
+            return []
 
-    def done(self, step: Step, outcome: Outcome) -> None:
-        """Note what became of a step and let go what waited for it."""
+    def _small_ones(self, first: Step, workers: int) -> t.Iterator[Step]:
+        """More steps for a small one, and a fair share for the other workers."""
+        for _number in range(min(_BATCH - 1, len(self._ready) // (2 * workers)) if first.batch else 0):
+            if not self._ready or not self._steps[self._ready[0][2]].batch:
+                return
+            step = self._pop()
+            if step is None:
+                return
+            yield step
+
+    def done(self, *outcomes: Outcome) -> None:
+        """Note what became of steps and let go what waited for them."""
         with self.changed:
-            self._running -= 1
-            self._exclusive.difference_update(step.exclusive)
-            for name in step.shared:
-                self._shared[name] -= 1
-            self._settle(step.key, outcome)
+            for outcome in outcomes:
+                step = outcome.step
+                self._running -= 1
+                self._exclusive.difference_update(step.exclusive)
+                for name in step.shared:
+                    self._shared[name] -= 1
+                self._settle(step.key, outcome)
             self.changed.notify_all()
 
     def stop(self) -> None:
@@ -174,23 +193,38 @@ def _became(outcome: Outcome) -> str:
     return "failed" if outcome.outcome == "failed" else "was left out"
 
 
+class _NotTogether(Exception):
+    """These steps have to run one by one."""
+
+
 class _Worker(threading.Thread):
     """One connection that takes steps from the board until there are none."""
 
-    def __init__(self, board: _Board, control: Database, retries: int, progress: Reporter) -> None:
+    def __init__(self, board: _Board, control: Database, retries: int, workers: int, progress: Reporter) -> None:
         super().__init__(daemon=True)
         self.progress = progress
         self.step: Step | None = None
         self.board = board
         self.control = control
         self.retries = retries
+        self.workers = workers
         self.database: Database | None = None
         self.pid = 0
         self.blockers: tuple[str, ...] = ()
 
     def run(self) -> None:
-        step = self.board.take()
-        while step is not None:
+        steps = self.board.take(self.workers)
+        while steps:
+            if len(steps) == 1 or not self._run_batch(steps):
+                self._run_each(steps)
+            steps = self.board.take(self.workers)
+        if self.database is not None:
+            self.database.close()
+
+    def _run_each(self, steps: t.Sequence[Step]) -> None:
+        for step in steps:
+            if self.board.stopped:
+                return
             outcome = Outcome(step, "failed", error={"msg": "The worker died."})
             self.step = step
             self.progress.begin(step)
@@ -198,10 +232,29 @@ class _Worker(threading.Thread):
                 outcome = self._run_step(step)
             finally:
                 self.progress.end(step)
-                self.board.done(step, outcome)
-            step = self.board.take()
-        if self.database is not None:
-            self.database.close()
+                self.board.done(outcome)
+
+    def _run_batch(self, steps: t.Sequence[Step]) -> bool:
+        """Run small steps in one transaction and two round trips; False when that did not work, and nothing is done.
+
+        Also when the server had something to say: each step's own notices belong to its outcome.
+        """
+        started, started_at = time.monotonic(), time.time()
+        try:
+            database = self._connected()
+            self.blockers = ()
+            with database.transaction("BEGIN;\n" + ";\n".join(text for step in steps for text in step.statements)):
+                if database.take_notices():
+                    raise _NotTogether
+        except (TimescaleError, _NotTogether):
+            return False
+        spent = int((time.monotonic() - started) * 1000 / len(steps))
+        for number, step in enumerate(steps):
+            self.progress.begin(step)
+            self.progress.end(step)
+            began = started_at + number * spent / 1000
+            self.board.done(Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements, spent, began))
+        return True
 
     def _run_step(self, step: Step) -> Outcome:
         started, started_at = time.monotonic(), time.time()
@@ -221,14 +274,14 @@ class _Worker(threading.Thread):
 
     def _try_step(self, step: Step, attempt: int) -> Outcome:
         database = self._connected()
-        if attempt and step.done_when and database.value(step.done_when):
+        if attempt and _is_done(database, step):
             return Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements)
         self.blockers = ()
         try:
             set_many(database, step.settings)
             self._execute(database, step)
         except StatementFailed as error:
-            if error.sqlstate in _EXISTS and step.done_when and database.value(step.done_when):
+            if error.sqlstate in _EXISTS and _is_done(database, step):
                 return Outcome(step, "present", reason="Somebody else created it meanwhile, as wanted.")
             raise
         finally:
@@ -276,6 +329,12 @@ class _Worker(threading.Thread):
             hint = "End that session or raise lock_timeout, then run the task again."
         details = {**error.details, "msg": reason, "hint": hint, "object": step.object.label}
         return Outcome(step, "failed", reason=reason, hint=hint, error=details)
+
+
+def _is_done(database: Database, step: Step) -> bool:
+    """Whether the object is already as wanted; False where no query can tell."""
+    query = step.done_when() if callable(step.done_when) else step.done_when
+    return bool(query and database.value(query))
 
 
 def _restore(database: Database, names: t.Iterable[str]) -> None:

@@ -144,10 +144,13 @@ class Database:
                 self.execute(text)
 
     @contextlib.contextmanager
-    def transaction(self) -> t.Iterator[None]:
-        """What happens inside is committed as a whole, or rolled back when an error passes."""
-        self.execute("BEGIN")
+    def transaction(self, begin: str = "BEGIN") -> t.Iterator[None]:
+        """What happens inside is committed as a whole, or rolled back when an error passes.
+
+        :param begin: BEGIN, and further statements after it that go to the server together.
+        """
         try:
+            self.execute(begin)
             yield
         except BaseException:
             with contextlib.suppress(StatementFailed):

@@ -21,7 +21,7 @@ from ._argspec import ArgumentSpec
 from ._connection import Database, Facts, connect, libpq_parameters
 from ._driver import require_driver
 from ._errors import BadInput, Interrupted, TimescaleError
-from ._plan import Outcome, Plan, diff_of, foreseen, result_of
+from ._plan import Outcome, Plan, diff_of, foreseen, result_of, whole_of
 from ._progress_report import FOLDER_VARIABLE, Reporter, interruptible
 from ._versions import Timescale
 
@@ -227,7 +227,7 @@ class Session:
         self._refuse(plan, on_unsupported, on_drift)
         for text in plan.warnings:
             self.module.warn(text)
-        outcomes = foreseen(plan) if self.check_mode else self._apply(plan, extra)
+        outcomes = whole_of(foreseen(plan) if self.check_mode else self._apply(plan, extra))
         result = {**result_of(plan, outcomes), **extra}
         if self.module._diff:
             result["diff"] = diff_of(plan)
@@ -281,7 +281,7 @@ class Session:
                 progress=self.progress,
             )
         except Interrupted as error:
-            done = error.details.pop("outcomes", [])
+            done = whole_of(error.details.pop("outcomes", []))
             raise TaskFailed(error.message, hint=error.hint, result={**result_of(plan, done), **extra}) from error
 
     def _refuse(self, plan: Plan, on_unsupported: str, on_drift: str) -> None:

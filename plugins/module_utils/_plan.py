@@ -13,7 +13,7 @@ import typing as t
 if t.TYPE_CHECKING:
     from ._connection import Database
 
-__all__ = ["Finding", "Identity", "Outcome", "Plan", "Step", "diff_of", "result_of", "with_findings"]
+__all__ = ["Finding", "Identity", "Outcome", "Plan", "Step", "diff_of", "result_of", "whole_of", "with_findings"]
 
 OUTCOMES = ("created", "altered", "present", "drifted", "unsupported", "skipped", "failed", "pending")
 
@@ -62,10 +62,11 @@ class Step:
     :param weight: bytes or rows; larger runs first.
     :param size: bytes that it reads, 0 when unknown; only for telling how long it may take.
     :param atomic: run all statements in one transaction (True), or each on its own in autocommit (False).
+    :param batch: it is small and may share a transaction with others; if one of them fails, each runs on its own.
     :param exclusive: names of relations that no other running step may name at all.
     :param shared: names of relations that other running steps may name as shared, but not as exclusive.
-    :param done_when: a query that gives true when the object is already as wanted; asked before a retry and when the
-        server says that the object exists.
+    :param done_when: a query that gives true when the object is already as wanted, or what makes that query, empty for
+        none; asked before a retry and when the server says that the object exists.
     :param before: the definition that is there now, for the diff.
     :param after: the wanted definition, for the diff.
     :param planned: it stands on something that an earlier stage of the same run creates (check mode).
@@ -73,6 +74,7 @@ class Step:
     :param tolerated: SQLSTATEs that make the step ``skipped`` instead of ``failed``, each with the reason to report;
         ``{error}`` in it stands for the server's words.
     :param details: further keys for this object's entry in the result.
+    :param part_of: key of the step whose object this one makes a part of; the result has one entry for all of them.
     :param work: what no statement can do, such as a copy between servers; ``statements`` then only tell it.
     """
 
@@ -86,9 +88,10 @@ class Step:
     weight: int = 0
     size: int = 0
     atomic: bool = True
+    batch: bool = False
     exclusive: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
-    done_when: str = ""
+    done_when: str | t.Callable[[], str] = ""
     before: str = ""
     after: str = ""
     hint: str = ""
@@ -96,6 +99,7 @@ class Step:
     settings: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     tolerated: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     details: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    part_of: str = ""
     work: t.Callable[[Database], None] | None = None
 
     def __post_init__(self) -> None:
@@ -181,6 +185,41 @@ def with_findings(result: dict[str, t.Any], findings: t.Sequence[Finding]) -> di
     for finding in findings:
         summary[finding.outcome] = summary.get(finding.outcome, 0) + 1
     return {**result, "objects": result["objects"] + [_finding_result(one) for one in findings], "summary": summary}
+
+
+def whole_of(outcomes: t.Sequence[Outcome]) -> list[Outcome]:
+    """The same outcomes with the parts of an object put into the one that finishes it.
+
+    A part that failed is what the whole failed of.
+    """
+    parts: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.step.part_of:
+            parts.setdefault(outcome.step.part_of, []).append(outcome)
+    last = {outcome.step.key for outcome in outcomes}
+    return [
+        _joined(outcome, parts.get(outcome.step.key, []))
+        for outcome in outcomes
+        if outcome.step.part_of not in last or not outcome.step.part_of
+    ]
+
+
+def _joined(last: Outcome, parts: t.Sequence[Outcome]) -> Outcome:
+    if not parts:
+        return last
+    executed = tuple(text for outcome in (*parts, last) for text in outcome.executed)
+    joined = dataclasses.replace(last, executed=executed)
+    run = [outcome for outcome in (*parts, last) if outcome.started_at]
+    if run:
+        joined.started_at = min(outcome.started_at for outcome in run)
+        end = max(outcome.started_at + outcome.duration_ms / 1000 for outcome in run)
+        joined.duration_ms = int((end - joined.started_at) * 1000)
+    failed = next((outcome for outcome in parts if outcome.outcome == "failed"), None)
+    if failed is not None:
+        reason = f"{failed.step.object.label}: {failed.reason}"
+        error = {**failed.error, "msg": reason}
+        joined = dataclasses.replace(joined, outcome="failed", reason=reason, hint=failed.hint, error=error)
+    return joined
 
 
 def diff_of(plan: Plan) -> dict[str, str]:

@@ -72,6 +72,7 @@ TS_CONSTRAINT_ON_COMPRESSED = Timescale(2, 18, 0)
 TS_JOB_NAME = Timescale(2, 20, 0)
 TS_FK_ON_COMPRESSED = Timescale(2, 20, 0)  # before, a chunk lost its foreign keys when it was compressed
 TS_MATERIALIZATION_RANGES = Timescale(2, 22, 0)  # what an interrupted refresh has taken from the log
+TS_INDEX_BY_DEFINITION = Timescale(2, 22, 0)  # chunk indexes are known by definition; the table chunk_index is gone
 TS_HYPERCORE_GONE = Timescale(2, 22, 0)  # hypercore_use_access_method in a policy's config
 TS_DEFAULTS_AT_COMPRESSION = Timescale(2, 22, 0)  # segmentby and orderby not given are chosen at compression
 TS_JOB_CATALOG = Timescale(2, 25, 0)  # bgw_job moves to _timescaledb_catalog

@@ -136,6 +136,22 @@ options:
       - Where the target lacks the tablespace, the object is put into the default one, with a warning.
     type: dict
     default: {}
+  index_strategy:
+    description:
+      - How an index of a hypertable is built. Keys (constraints) are always added in one statement.
+      - V(plain) builds it in one statement, on one connection; other indexes are built beside it.
+      - V(chunk) builds it on each chunk, over all connections, and on the hypertable itself last. A chunk that refuses
+        it is named, and the hypertable does not get the index; the chunks that have it keep it for the next run.
+        This needs TimescaleDB 2.22 and C(CREATE) on the schema of the chunks, usually C(_timescaledb_internal).
+        Where either is missing, the index is built as with V(plain), and the result names the grant that is missing.
+      - V(transaction_per_chunk) lets TimescaleDB commit after each chunk, on one connection, so that locks are held
+        shortly. Unique indexes are built as with V(plain).
+      - V(auto) is V(chunk) for hypertables of 32 MiB or more with more than one chunk, when O(jobs) is more than one.
+      - Where tablespaces are attached to the hypertable, V(chunk) and V(auto) are V(plain), because TimescaleDB picks
+        each chunk's.
+    type: str
+    choices: [auto, chunk, transaction_per_chunk, plain]
+    default: auto
   on_unsupported:
     description:
       - What to do when the target cannot take an object.
@@ -359,6 +375,11 @@ def main() -> t.NoReturn:
             "refresh_materialized_views": {"type": "bool", "default": True},
             "second_part": {"type": "bool", "default": False},
             "tablespace_map": {"type": "dict", "default": {}},
+            "index_strategy": {
+                "type": "str",
+                "choices": ["auto", "chunk", "transaction_per_chunk", "plain"],
+                "default": "auto",
+            },
             "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
             "on_drift": {"type": "str", "choices": ["warn", "fail", "replace"], "default": "warn"},
             "tolerate": {"type": "list", "elements": "dict", "default": [], "options": _TOLERATE},

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import typing as t
 
@@ -17,12 +18,16 @@ from .._sql import identifier, quote_identifier, statement
 from . import hypertables, scanner
 from .checks import done_when
 from .exchange import OVERWRITES, removal, renaming
+from .indexes import chunk_build, chunk_done, per_chunk, why_plain
 from .objects import CONSTRAINTS, Inventory, Name, Relation, Thing, shape
 from .selection import Options, left_out
 from .wanted import Item
 
 __all__ = ["make_plan"]
 
+# Bytes of a relation up to which a statement is small.
+_SMALL = 1024 * 1024
+_ALONE = ("refresh", "subscription")  # may take long whatever its size, or cannot run in a transaction block
 _BUILDS = ("index", "primary_key", "unique", "exclude", "foreign_key", "check", "refresh")
 # CREATE INDEX lets other index builds of its table run; everything else here does not (PostgreSQL manual, 13.3.1).
 _SIDE_BY_SIDE = ("index",)
@@ -172,6 +177,8 @@ class _Planner:
         if twin is not None:
             self._other_name(item, thing, twin)
             return
+        if self._by_chunk(item, thing, there):
+            return
         texts = tuple(self._for_target(text, thing) for text in item.statements)
         action = "refresh" if item.identity.kind == "refresh" else "create"
         if there is not None and not there.valid:
@@ -179,7 +186,7 @@ class _Planner:
             self._step(item, thing, (drop, *texts), "rebuild", _damage(there), there.definition)
             self._remade.add(item.entry.dump_id)
             return
-        self._step(item, thing, texts, action)
+        self._step(item, thing, texts, action, self._why_plain(item, thing))
 
     # -- why not ---------------------------------------------------------------------------------------------------
 
@@ -254,13 +261,54 @@ class _Planner:
 
     def _for_target(self, text: str, thing: Thing) -> str:
         table = self.target.relations.get(thing.relation) if thing.relation else None
-        return scanner.without_only(text) if table is not None and table.is_hypertable else text
+        if table is None or not table.is_hypertable:
+            return text
+        if thing.identity.kind == "index" and self.options.strategy.choice == "transaction_per_chunk":
+            return per_chunk(text)
+        return scanner.without_only(text)
+
+    def _why_plain(self, item: Item, thing: Thing) -> str:
+        """What would have let all connections build an index, for the result."""
+        table = self.target.relations.get(thing.relation) if thing.relation else None
+        if item.identity.kind != "index" or not item.main or table is None or not table.is_hypertable:
+            return ""
+        return why_plain(self.options.strategy, table, thing) or ""
+
+    def _by_chunk(self, item: Item, thing: Thing, there: Thing | None) -> bool:
+        """Plan an index of a hypertable as one step per chunk and a last one, where that can be done."""
+        table = self.target.relations.get(thing.relation) if thing.relation else None
+        version = self.facts.timescale
+        if item.identity.kind != "index" or not item.main or table is None or not table.is_hypertable:
+            return False
+        if there is not None or version is None or why_plain(self.options.strategy, table, thing) is not None:
+            return False
+        build = chunk_build(table.name, thing, self.options.strategy, version)
+        last = self._step(item, thing, (build.last,), "create")
+        last.work, last.weight, last.batch = build.work, 0, False
+        parts = [
+            dataclasses.replace(
+                last,
+                object=Identity("index", chunk.name[0], item.identity.name, chunk.name[1]),
+                statements=(text,),
+                key=f"{last.key} on {_dotted(chunk.name)}",
+                weight=chunk.bytes,
+                done_when=functools.partial(chunk_done, chunk.name, text),
+                part_of=last.key,
+                work=None,
+            )
+            for chunk, text in build.parts
+        ]
+        last.depends_on = (*last.depends_on, *(part.key for part in parts))
+        self.plan.steps[-1:] = [*parts, last]
+        return True
 
     def _step(
         self, item: Item, thing: Thing, texts: tuple[str, ...], action: str, reason: str = "", before: str = ""
-    ) -> None:
+    ) -> Step:
         exclusive, shared = self._locks(item, thing)
         names = [name for name in (thing.relation, *thing.reads) if name is not None]
+        weight, tablespace = self._weight(item, thing), self._tablespace(item)
+        small = weight <= _SMALL and item.identity.kind not in _ALONE and not tablespace
         step = Step(
             item.identity,
             action,
@@ -268,18 +316,21 @@ class _Planner:
             reason,
             key=_key(item.identity),
             depends_on=self._depends_on(item),
-            weight=self._weight(item, thing),
-            size=self._weight(item, thing),
+            weight=weight,
+            size=weight,
+            batch=small and self.options.strategy.choice != "transaction_per_chunk",
             exclusive=exclusive,
             shared=shared,
-            done_when=done_when(thing),
+            # Thousands of queries of which hardly one is asked: each is written when it is.
+            done_when=functools.partial(done_when, thing),
             before=before,
             planned=any(name not in self.target.relations for name in names),
-            settings=self._tablespace(item),
+            settings=tablespace,
             tolerated=self.options.tolerated(item.identity),
         )
         self.plan.steps.append(step)
         self._note(item, "planned", step.key)
+        return step
 
     def _depends_on(self, item: Item) -> tuple[str, ...]:
         keys = (verdict.key for number in self._needs(item) for verdict in self.verdicts.get(number, ()))

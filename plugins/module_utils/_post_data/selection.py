@@ -12,6 +12,7 @@ import fnmatch
 import typing as t
 
 from .._plan import Identity
+from .indexes import Strategy
 from .wanted import Item
 
 __all__ = ["KINDS", "OPT_IN", "Options", "left_out"]
@@ -66,6 +67,7 @@ class Options:
     :param dependents: False leaves what stands on continuous aggregates for a later run.
     :param on_drift: ``replace`` plans steps for what differs.
     :param tolerate: SQLSTATEs that do no harm, each with a pattern of the objects that may fail so.
+    :param strategy: how indexes of hypertables are built.
     :param tablespaces: the target's name for a tablespace of the source.
     """
 
@@ -80,6 +82,7 @@ class Options:
     refresh: bool = True
     on_drift: str = "warn"
     tolerate: tuple[tuple[str, str], ...] = ()
+    strategy: Strategy = dataclasses.field(default_factory=Strategy)
     tablespaces: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -94,6 +97,7 @@ class Options:
             refresh=params["refresh_materialized_views"],
             on_drift=params["on_drift"],
             tolerate=tuple((one["sqlstate"], one["object"]) for one in params["tolerate"] or ()),
+            strategy=Strategy(params["index_strategy"], params["jobs"]),
             tablespaces={str(key): str(value) for key, value in (params["tablespace_map"] or {}).items()},
         )
 

@@ -17,6 +17,7 @@ from .._plan import Finding, Identity, Plan
 from .archive import Archive, read_archive
 from .catalog import Document, read
 from .dump import dumped
+from .indexes import read_chunks
 from .objects import CONSTRAINTS, Inventory
 from .plan import make_plan
 from .printed import settle
@@ -47,6 +48,9 @@ def plan_of(session: Session, options: Options) -> Plan:
     :raises BadInput: the archive cannot be made or read.
     """
     items, source, target = _read(session.target, lambda: _archive(session), lambda: _document(session))
+    if options.strategy.choice in ("auto", "chunk"):
+        strategy = dataclasses.replace(options.strategy, chunks=read_chunks(session.target))
+        options = dataclasses.replace(options, strategy=strategy)
     plan = make_plan(items, source, target, session.target.facts, options)
     if session.check_mode and session.params["second_part"]:
         first = dataclasses.replace(options, row_security="none", dependents=False, refresh=False)
