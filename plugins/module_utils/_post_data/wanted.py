@@ -127,7 +127,7 @@ def _besides(text: str, main: Identity) -> Identity | None:
         kind = "index_statistics" if words[1].is_word("INDEX") else "statistics_target"
         return dataclasses.replace(main, kind=kind)
     head = scanner.on_table(text)
-    if head is None:
+    if head is None or not head.rest:
         return None
     first, *rest = scanner.tokens(head.rest)
     if first.is_word("CLUSTER", "REPLICA"):
