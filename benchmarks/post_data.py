@@ -174,7 +174,7 @@ def _hypertable(given: argparse.Namespace, indexes: Sequence[str]) -> Figures:
 
 
 def _plain(given: argparse.Namespace, tables: Sequence[str], objects: Sequence[str]) -> Figures:
-    with start(available()[-1], **SETTINGS) as server:
+    with start(available()[-1], scheduler=False, **SETTINGS) as server:
         server.create_role(OWNER)
         server.create_database("bare", owner=OWNER)
         _script(server, "bare", tables)
