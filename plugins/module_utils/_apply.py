@@ -328,7 +328,9 @@ class _Worker(threading.Thread):
             reason = f"Could not get a lock in {attempts} tries of {self.control.lock_timeout:g} s. Blocked by {who}."
             hint = "End that session or raise lock_timeout, then run the task again."
         details = {**error.details, "msg": reason, "hint": hint, "object": step.object.label}
-        return Outcome(step, "failed", reason=reason, hint=hint, error=details)
+        # Taken here, or the next step on this connection would get them.
+        notices = self.database.take_notices() if self.database is not None else ()
+        return Outcome(step, "failed", reason=reason, hint=hint, notices=notices, error=details)
 
 
 def _is_done(database: Database, step: Step) -> bool:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -26,6 +27,7 @@ INSUFFICIENT_PRIVILEGE = "42501"  # PostgreSQL manual, appendix A
 # The environment is the process's: one lock keeps the two kinds of connecting apart.
 _COPY_BLOCK = 65536  # bytes, what a pipe holds
 _ENVIRONMENT_LOCK = threading.Lock()
+_NOTICES = 2000  # notices of one step that are kept
 _OPTION_OF_KEYWORD = {
     "host": "login_host",
     "port": "login_port",
@@ -246,6 +248,7 @@ def connect(
     """
     connection = _open(side, parameters)
     connection.autocommit = True
+    connection.notices = collections.deque(maxlen=_NOTICES)  # the driver's own list keeps 50
     database = Database(side, parameters, session_role, application, connection, read_only)
     database.lock_timeout, database.settings = lock_timeout, settings or {}
     try:

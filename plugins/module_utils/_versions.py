@@ -45,6 +45,7 @@ PG_SQL_BODY = 140000  # functions with a parsed body (BEGIN ATOMIC)
 PG_ANALYZED_EMPTY = 140000  # reltuples = -1 for "never analyzed"
 PG_PUBLICATION_FILTER = 150000  # row filters and column lists of publications
 PG_EXTENDED_INHERITED = 150000  # extended statistics of a tree, beside those of the parent alone
+PG_COUNTERS_IN_MEMORY = 150000  # before, activity counters are what a file said up to half a second ago
 PG_MAINTAIN = 170000  # MAINTAIN privilege
 PG_ANALYZE_ONLY = 180000  # ANALYZE ONLY parent
 

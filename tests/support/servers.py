@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2 import sql
@@ -36,6 +36,7 @@ from .installations import Installation, available, client_program, find
 
 __all__ = ["GivenServer", "Server", "ThrowawayServer", "available", "client_program", "find", "start"]
 
+ServerT = TypeVar("ServerT", bound="Server")
 READY_AFTER = 60  # seconds
 SETTINGS = {
     "autovacuum": "on",
@@ -141,7 +142,8 @@ class Server:
 
     def drop_database(self, name: str) -> None:
         """Drop a database, and end whatever is connected to it."""
-        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        force = " WITH (FORCE)" if self.version >= 130000 else ""
+        drop = sql.SQL("DROP DATABASE IF EXISTS {}" + force).format(sql.Identifier(name))
         self.execute(self.maintenance_db, drop)
         if name in self.databases:
             self.databases.remove(name)
@@ -166,7 +168,7 @@ class Server:
     def stop(self) -> None:
         """Leave the server as it was found."""
 
-    def __enter__(self) -> Server:
+    def __enter__(self: ServerT) -> ServerT:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -11,7 +11,11 @@ import pytest
 
 from ansible_collections.dbops.timescale.plugins.module_utils._connection import Facts
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
-from ansible_collections.dbops.timescale.plugins.module_utils._statistics.plan import Options, make_plan
+from ansible_collections.dbops.timescale.plugins.module_utils._statistics.plan import (
+    Options,
+    make_plan,
+    without_statistics,
+)
 from ansible_collections.dbops.timescale.plugins.module_utils._versions import Timescale
 
 TREE = {
@@ -109,3 +113,12 @@ def test_catalogs_that_the_role_may_not_analyze_are_no_findings() -> None:
 def test_columns_need_one_table() -> None:
     with pytest.raises(BadInput, match="names 2"):
         make_plan([_relation("a"), _relation("b")], _facts(), Options(columns=["x"]))
+
+
+def test_chunks_of_others_are_skipped_not_tried() -> None:
+    relation = _relation(hypertable=True, tree={**TREE, "denied": 2})
+    plan = make_plan([relation], _facts(), Options())
+    assert plan.steps == []
+    assert [finding.outcome for finding in plan.findings] == ["skipped", "present"]
+    assert "Of its 3 chunks, 2 need ANALYZE" in plan.findings[0].reason
+    assert without_statistics([relation], Options()) == [relation]

@@ -135,7 +135,7 @@ expressions AS MATERIALIZED (
   GROUP BY 1
 ),
 extended AS MATERIALIZED (
-  SELECT r.oid, pg_catalog.count(*) FILTER (WHERE d.own IS NOT TRUE) AS lack_own,
+  SELECT r.oid, pg_catalog.count(*) FILTER (WHERE d.own IS NOT TRUE {unless_silent}) AS lack_own,
          pg_catalog.count(*) FILTER (WHERE d.inherited IS NOT TRUE AND {inherited_exists}) AS lack_inherited
   FROM relation AS r
   JOIN pg_catalog.pg_statistic_ext AS e ON e.stxrelid = r.oid
@@ -143,7 +143,7 @@ extended AS MATERIALIZED (
   LEFT JOIN (
     SELECT s.statistics_schemaname, s.statistics_name,
            pg_catalog.bool_or(NOT {inherited}) AS own, pg_catalog.bool_or({inherited}) AS inherited
-    FROM pg_catalog.pg_stats_ext AS s GROUP BY 1, 2
+    FROM pg_catalog.pg_stats_ext AS s {built} GROUP BY 1, 2
   ) AS d ON d.statistics_schemaname = n.nspname AND d.statistics_name = e.stxname
   WHERE r.owns AND %(columns)s::pg_catalog.text[] IS NULL
     AND COALESCE(pg_catalog.to_jsonb(e) ->> 'stxstattarget', '-1') <> '0'
@@ -180,9 +180,9 @@ missing AS MATERIALIZED (
 -- root, so rows of parts that it analyzed after the root count as changed.
 trees AS MATERIALIZED (
   SELECT t.root, pg_catalog.count(*) FILTER (WHERE NOT t.companion) AS parts,
-         pg_catalog.count(*) FILTER (WHERE m.own) AS parts_missing,
-         pg_catalog.count(*) FILTER (WHERE p.stale) AS parts_stale,
-         pg_catalog.count(*) FILTER (WHERE NOT p.may) AS parts_denied,
+         pg_catalog.count(*) FILTER (WHERE m.own AND p.may) AS parts_missing,
+         pg_catalog.count(*) FILTER (WHERE p.stale AND p.may) AS parts_stale,
+         pg_catalog.count(*) FILTER (WHERE NOT p.may AND (m.own OR p.stale)) AS parts_denied,
          pg_catalog.sum(p.rows) FILTER (WHERE NOT t.companion AND p.relkind <> 'p') AS rows,
          pg_catalog.sum(GREATEST(p.reltuples, 0)) FILTER (WHERE NOT t.companion AND p.relkind <> 'p') AS reltuples,
          pg_catalog.sum(p.changes) FILTER (WHERE p.relkind = 'r') AS changes,
@@ -288,9 +288,14 @@ def _postgres_parts(version: int) -> dict[str, str]:
         "scale_factor": _LIMIT.format(name="autovacuum_analyze_scale_factor", option="scale_factor"),
         "inherited": "s.inherited" if inherited else "false",
         "inherited_exists": "true" if inherited else "false",
-        # Before PostgreSQL 14 reltuples is 0 for what was never looked at.
+        # Before PostgreSQL 15 the view has a row for what was never gathered too. Only the kinds d (n_distinct) and f
+        # (dependencies) always leave something.
+        "built": "" if inherited else "WHERE s.n_distinct IS NOT NULL OR s.dependencies IS NOT NULL",
+        "unless_silent": "" if inherited else "AND e.stxkind && '{d,f}'::\"char\"[]",
+        # Before PostgreSQL 14 reltuples is 0 for what was never looked at, and nothing at all is kept of a look at a
+        # partitioned table: there its statistics alone tell.
         "looked_at": "r.reltuples >= 0"
         if version >= PG_ANALYZED_EMPTY
-        else "(r.reltuples > 0 OR r.analyzed IS NOT NULL)",
+        else "(r.reltuples > 0 OR r.analyzed IS NOT NULL OR r.relkind = 'p')",
         "block_size": "pg_catalog.current_setting('block_size')::pg_catalog.int8",
     }

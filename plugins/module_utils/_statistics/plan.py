@@ -17,12 +17,13 @@ from .._plan import Finding, Identity, Plan, Step
 from .._sql import identifier, raw, statement
 from .._versions import PG_ANALYZE_ONLY, PG_MAINTAIN, TS_ANALYZE_VIEW
 
-__all__ = ["Options", "catalogs_skipped", "make_plan", "without_statistics"]
+__all__ = ["DROPPED", "Options", "catalogs_skipped", "make_plan", "without_statistics"]
 
 Relation = t.Mapping[str, t.Any]
 
 _KINDS = {"r": "table", "p": "partitioned_table", "m": "materialized_view", "f": "foreign_table"}
-_DROPPED = "It was dropped meanwhile."
+DROPPED = "It was dropped meanwhile."
+_OTHER_ROLE = "Run the task as such a role, for example by session_role."
 # vacuumdb's stages: a rough picture of everything first. None is the server's own target.
 _STAGES: tuple[int | None, ...] = (1, 10, None)
 _STAGE_WEIGHT = 2**60  # more than any relation weighs, so that a stage begins when the one before has been handed out
@@ -59,6 +60,8 @@ def make_plan(relations: t.Sequence[Relation], facts: Facts, options: Options) -
     plan = Plan(warnings=_unmatched(chosen, options))
     for relation in chosen:
         reason = reasons[_place(relation)]
+        if _denied(relation) and relation["may"]:
+            plan.findings.append(_parts_skipped(relation, facts))
         if not reason:
             plan.findings.append(Finding(identity(relation), "present", details=_details(relation)))
         elif not relation["may"]:
@@ -76,7 +79,7 @@ def catalogs_skipped(relations: t.Sequence[Relation], options: Options) -> int:
 
 def without_statistics(relations: t.Sequence[Relation], options: Options) -> list[Relation]:
     """The user's relations that have no statistics, or not all; asked again after a run."""
-    return [r for r in _chosen(relations, options) if not r["catalog"] and _missing(r)]
+    return [r for r in _chosen(relations, options) if not r["catalog"] and (_missing(r) or _denied(r))]
 
 
 def identity(relation: Relation) -> Identity:
@@ -167,17 +170,25 @@ def _stale(relation: Relation) -> str:
     return ""
 
 
+def _denied(relation: Relation) -> int:
+    """Chunks that need ANALYZE and that belong to somebody else. Partitions are relations of their own."""
+    return int(relation["tree"]["denied"]) if relation["tree"] and relation["hypertable"] else 0
+
+
 def _skipped(relation: Relation, facts: Facts) -> Finding:
+    reason = f"The role may not analyze it: only {_rights(facts)} may, with USAGE on the schema."
+    return Finding(identity(relation), "skipped", reason, _OTHER_ROLE, details=_details(relation))
+
+
+def _parts_skipped(relation: Relation, facts: Facts) -> Finding:
+    told = f"Of its {relation['tree']['parts']} chunks, {_denied(relation)} need ANALYZE and the role may not do it"
+    reason = f"{told}: only {_rights(facts)} may."
+    return Finding(identity(relation), "skipped", reason, _OTHER_ROLE, details=_details(relation))
+
+
+def _rights(facts: Facts) -> str:
     rights = "its owner, the database's owner and a superuser"
-    if facts.server_version >= PG_MAINTAIN:
-        rights += ", or a role with MAINTAIN,"
-    return Finding(
-        identity(relation),
-        "skipped",
-        f"The role may not analyze it: only {rights} may, with USAGE on the schema.",
-        "Run the task as such a role, for example by session_role.",
-        details=_details(relation),
-    )
+    return rights + ", or a role with MAINTAIN," if facts.server_version >= PG_MAINTAIN else rights
 
 
 def _steps(relation: Relation, reason: str, facts: Facts, options: Options) -> list[Step]:
@@ -198,7 +209,7 @@ def _steps(relation: Relation, reason: str, facts: Facts, options: Options) -> l
                 weight=_weight(relation) + (_STAGE_WEIGHT * (len(stages) - number) if options.stages else 0),
                 size=_weight(relation),
                 settings={} if target is None else {"default_statistics_target": str(target)},
-                tolerated={"42P01": _DROPPED, "3F000": _DROPPED},
+                tolerated={"42P01": DROPPED, "3F000": DROPPED},
                 details={**_details(relation), **({} if target is None else {"statistics_target": target})},
             )
         )

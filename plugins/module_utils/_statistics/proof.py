@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import typing as t
 
-from .plan import Options, identity, without_statistics
+from .plan import DROPPED, Options, identity, without_statistics
 
-__all__ = ["missing_after"]
+__all__ = ["mark_dropped", "missing_after"]
 
 _SHOWN = 10
 
@@ -33,3 +33,17 @@ def missing_after(result: t.Mapping[str, t.Any], relations: t.Sequence[t.Mapping
         told.append(f"- {found.label}: {' '.join(because)}")
     more = f"\nand {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
     return f"{len(left)} relations have no statistics, or not all, after the run:\n" + "\n".join(told) + more
+
+
+def mark_dropped(result: dict[str, t.Any], relations: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """Call ``skipped`` what is no longer there: ANALYZE of a relation that goes while it waits ends well.
+
+    :param result: of the run; changed in place.
+    :param relations: the catalog after the run.
+    """
+    there = {(found.kind, found.schema, found.name) for found in map(identity, relations)}
+    for entry in result["objects"]:
+        if entry["outcome"] == "altered" and (entry["kind"], entry["schema"], entry["name"]) not in there:
+            entry.update(outcome="skipped", reason=DROPPED)
+    outcomes = [entry["outcome"] for entry in result["objects"]]
+    result["summary"] = {outcome: outcomes.count(outcome) for outcome in dict.fromkeys(outcomes)}
