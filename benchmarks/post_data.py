@@ -57,7 +57,7 @@ SMALL_OBJECTS = (
     "ALTER TABLE public.t{n} ADD FOREIGN KEY (p) REFERENCES public.t{next}",
 )
 PLAIN = """
-CREATE TABLE public.p{n} AS SELECT g AS id, (g * 7919 % {rows})::int AS other, md5(g::text) AS code
+CREATE TABLE public.p{n} AS SELECT g AS id, (g::bigint * 7919 % {rows})::int AS other, md5(g::text) AS code
 FROM generate_series(0, {rows} - 1) g
 """
 PLAIN_OBJECTS = (
