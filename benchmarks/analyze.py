@@ -9,8 +9,9 @@ table, and the same figures as one JSON object on the last line.
 
     python -m benchmarks.analyze [PART] [ROUNDS] [CONNECTIONS]
 
-PART is a share of the full size: 300 chunks of 10,000 rows, 2,000 tables of 2,000 rows, and 20,000 tables of 200 rows
-for the run with nothing to do. 0.05 is enough to see that it works, the ratios mean something at 1 only.
+PART is a share of the full size: 300 chunks of 30,000 rows (as many as ANALYZE samples by default), 2,000 tables of
+5,000 rows, and 20,000 tables of 1,000 rows for the run with nothing to do. 0.05 is enough to see that it works; the
+ratios mean something at 1 only.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def hypertable(major: int, version: str, part: float, rounds: int, jobs: int) ->
         return {"missing": f"TimescaleDB {version} on PostgreSQL {major} is not installed"}
     with start(installation, scheduler=False, autovacuum="off") as server:
         server.create_database(DB, extension_version=version)
-        server.execute(DB, HYPERTABLE.format(chunks=max(1, round(300 * part)), rows=10000))
+        server.execute(DB, HYPERTABLE.format(chunks=max(1, round(300 * part)), rows=30000))
         server.execute(DB, "VACUUM")  # the first reader after a load pays for hint bits
         return _compare(server, rounds, jobs)
 
@@ -135,7 +136,7 @@ def plain(major: int, part: float, rounds: int, jobs: int) -> dict[str, Any]:
         return {"missing": f"PostgreSQL {major} is not installed"}
     with start(installation, scheduler=False, autovacuum="off") as server:
         server.create_database(DB)
-        _make_tables(server, max(1, round(2000 * part)), 2000)
+        _make_tables(server, max(1, round(2000 * part)), 5000)
         server.execute(DB, "VACUUM")
         return _compare(server, rounds, jobs)
 
@@ -162,7 +163,7 @@ def nothing_to_do(major: int, part: float, rounds: int, jobs: int) -> dict[str, 
         server.execute(DB, TABLES.format(first=0, last=0, rows=200))
         _module(server, jobs)
         few = _statements(server, lambda: _module(server, jobs))
-        _make_tables(server, max(1, round(20000 * part)), 200)
+        _make_tables(server, max(1, round(20000 * part)), 1000)
         wall, cpu, result = _timed(server, lambda: _module(server, jobs))
         again = [_timed(server, lambda: _module(server, jobs)) for _round in range(rounds)]
         if any(entry[2]["changed"] for entry in again):

@@ -170,6 +170,44 @@ def test_a_table_that_stays_without_statistics(bare: Place) -> None:
     assert "table two.t" in strict["msg"]
 
 
+def test_chunks_of_somebody_else(servers: Pool) -> None:
+    """They are told, and do not make every run a change."""
+    server = servers.server(15, "2.28.3")
+    server.create_role("one")
+    db = server.create_database("chunks_of_others", extension_version="2.28.3")
+    place = Place(server, db, "2.28.3", 15)
+    place.ask("CREATE SCHEMA one AUTHORIZATION one; CREATE TABLE one.h (at date NOT NULL)")
+    place.ask("ALTER TABLE one.h OWNER TO one")
+    place.ask("SELECT create_hypertable('one.h', 'at', chunk_time_interval => interval '1 day')")
+    place.ask("INSERT INTO one.h SELECT date '2026-01-01' + n % 3 FROM generate_series(1, 90) AS n")
+    place.ask("UPDATE pg_class SET relowner = 10 WHERE oid = (SELECT min(c::oid) FROM show_chunks('one.h') AS c)")
+    first, again = place.run("one"), place.run("one")
+    assert first["summary"] == {"skipped": 1, "altered": 1}
+    assert "Of its 3 chunks, 1 need ANALYZE and the role may not do it" in first["objects"][0]["reason"]
+    assert sum("analyze" in text for entry in first["objects"] for text in entry.get("notices", ())) == 1
+    assert (again["changed"], again["summary"]) == (False, {"skipped": 1, "present": 1})
+    assert "hypertable one.h" in str(again["warnings"])
+    assert place.run("postgres")["summary"] == {"altered": 1}
+    assert place.run("one")["summary"] == {"present": 1}
+    server.drop_database(db)
+
+
+def test_notices_beyond_fifty_are_kept(bare: Place) -> None:
+    """A partitioned table of which the role may do the root alone: one warning for each part, tied to the root."""
+    bare.ask("CREATE TABLE one.p (n int) PARTITION BY RANGE (n)")
+    bare.ask(
+        "DO $$ BEGIN FOR n IN 1..70 LOOP"
+        " EXECUTE format('CREATE TABLE one.p%s PARTITION OF one.p FOR VALUES FROM (%s) TO (%s)', n, n, n + 1);"
+        " END LOOP; END $$"
+    )
+    bare.ask("ALTER TABLE one.p OWNER TO one; INSERT INTO one.p SELECT generate_series(1, 70)")
+    result = bare.run("one", tables=["one.p"])
+    (entry,) = result["objects"]
+    assert (entry["outcome"], len(entry["notices"])) == ("altered", 70)
+    assert result["summary"] == {"altered": 1}
+    assert bare.run("one", tables=["one.p*"])["summary"] == {"present": 1, "skipped": 70}
+
+
 def test_maintain_is_enough(bare: Place) -> None:
     if bare.major < 17:
         assert bare.ask("SELECT current_setting('server_version_num')::int < 170000") == [(True,)]

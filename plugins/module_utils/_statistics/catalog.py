@@ -177,7 +177,8 @@ missing AS MATERIALIZED (
   FROM judged AS j
 ),
 -- What a tree's own statistics describe: everything below it. Autovacuum looks at the parts one by one and never at the
--- root, so rows of parts that it analyzed after the root count as changed.
+-- root, so rows of parts that it analyzed after the root count as changed. Counters of parts that the role may not
+-- analyze would never go back to zero, so they do not count.
 trees AS MATERIALIZED (
   SELECT t.root, pg_catalog.count(*) FILTER (WHERE NOT t.companion) AS parts,
          pg_catalog.count(*) FILTER (WHERE m.own AND p.may) AS parts_missing,
@@ -185,7 +186,7 @@ trees AS MATERIALIZED (
          pg_catalog.count(*) FILTER (WHERE NOT p.may AND (m.own OR p.stale)) AS parts_denied,
          pg_catalog.sum(p.rows) FILTER (WHERE NOT t.companion AND p.relkind <> 'p') AS rows,
          pg_catalog.sum(GREATEST(p.reltuples, 0)) FILTER (WHERE NOT t.companion AND p.relkind <> 'p') AS reltuples,
-         pg_catalog.sum(p.changes) FILTER (WHERE p.relkind = 'r') AS changes,
+         pg_catalog.sum(p.changes) FILTER (WHERE p.relkind = 'r' AND p.may) AS changes,
          pg_catalog.sum(p.rows) FILTER (WHERE p.relkind = 'r' AND p.autoanalyzed > r.analyzed) AS autoanalyzed_rows,
          pg_catalog.bool_and(p.bare) AS bare,
          pg_catalog.sum(p.relpages) AS pages, pg_catalog.sum(p.live) AS live
