@@ -88,6 +88,15 @@ options:
         is a difference always.
     type: bool
     default: true
+  known:
+    description:
+      - Entries of RV(objects) that other modules told before, such as what
+        O(dbops.timescale.timescale_cagg_sync#module:on_unsupported=skip) left out. A difference of such an
+        object stays a difference. It is marked in RV(differences) and counted in RV(differences_known).
+      - Objects are recognised by C(kind), C(schema), C(table) and C(name); other keys do not matter.
+    type: list
+    elements: dict
+    default: []
   client_path:
     description:
       - Folder of C(pg_dump), for V(objects). By default the usual folders are searched for the oldest one that fits the
@@ -155,6 +164,16 @@ not_compared:
   type: list
   elements: str
   sample: [rows public.notes]
+differences:
+  description: Every difference as a line of text, those that were not in O(known) first.
+  returned: success
+  type: list
+  elements: str
+  sample: ["index public.readings.readings_time_idx: The target does not have it."]
+differences_known:
+  description: How many of RV(differences) were in O(known).
+  returned: success
+  type: int
 changed:
   description: Always V(false).
   returned: always
@@ -281,6 +300,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._objects import co
 from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan, diff_of, result_of
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.selection import OPT_IN
 from ansible_collections.dbops.timescale.plugins.module_utils._verify.plan import compare_data
+from ansible_collections.dbops.timescale.plugins.module_utils._verify.telling import differences
 
 SCOPE = ["tables", "rows", "aggregates", "sequences", "owners", "grants", "comments", "objects"]
 
@@ -300,7 +320,8 @@ def work(session: Session) -> dict[str, t.Any]:
     missed = [finding.object.label for finding in plan.of_outcome("skipped")]
     if missed:
         session.module.warn(f"Not compared (objects in the result tell why): {', '.join(missed)}.")
-    result = {**result_of(plan, []), "equal": equal, "not_compared": missed}
+    told = differences(plan.findings, session.params["known"])
+    result = {**result_of(plan, []), **told, "equal": equal, "not_compared": missed}
     return {**result, "diff": diff_of(plan)} if session.module._diff else result
 
 
@@ -315,6 +336,7 @@ def main() -> t.NoReturn:
             "owner_map": {"type": "dict", "default": {}},
             "include": {"type": "list", "elements": "str", "choices": sorted(set(OPT_IN.values())), "default": []},
             "jobs_scheduled": {"type": "bool", "default": True},
+            "known": {"type": "list", "elements": "dict", "default": []},
             "client_path": {"type": "path"},
             "jobs": {"type": "int", "default": 2},
         }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,78 @@ def test_an_index_that_one_chunk_lacks_is_found_alone(moved: Sample) -> None:
     finally:
         moved.target.execute(moved.target_db, COVER.format("fill_level"))
     assert _verify(moved, include=INCLUDE, scope=["objects"])["equal"]
+
+
+MATERIALIZED = (
+    "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)"
+    " FROM timescaledb_information.continuous_aggregates WHERE view_name = 'avg_fill_levels'"
+)
+# What is done to the target's stored buckets, and a word of the reason.
+PLANTED_CONTENTS = {
+    "value-changed": (
+        "UPDATE {table} SET avg_fill_level = avg_fill_level * (1 + 1e-8)"
+        " WHERE bucket = (SELECT max(bucket) FROM {table})",
+        "rows on both sides, with other content; 1 slices differ",
+    ),
+    "oldest-bucket-lost": (
+        "DELETE FROM {table} WHERE bucket = (SELECT min(bucket) FROM {table})",
+        "1 slices differ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED_CONTENTS)
+def test_a_planted_difference_of_contents_is_found_alone(moved: Sample, name: str) -> None:
+    change, word = PLANTED_CONTENTS[name]
+    connection = moved.target.connect(moved.target_db)
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute(MATERIALIZED)
+        (table,) = cursor.fetchone() or ("",)
+        cursor.execute(f"CREATE TEMP TABLE kept AS SELECT * FROM {table}")
+        try:
+            cursor.execute(change.format(table=table))
+            result = _verify(moved, include=INCLUDE)
+            found = _differences(result)
+        finally:
+            cursor.execute(f"DELETE FROM {table}")
+            cursor.execute(f"INSERT INTO {table} SELECT * FROM kept")
+    assert [(one["kind"], one["name"]) for one in found] == ([("contents", "avg_fill_levels")] if word else []), found
+    assert result["equal"] is not bool(word)
+    assert not word or word in found[0]["reason"]
+    assert [line.split(":")[0] for line in result["differences"]] == (
+        ["contents public.avg_fill_levels"] if word else []
+    )
+
+
+def test_a_difference_that_was_told_before_is_marked_and_stays_one(moved: Sample) -> None:
+    before = [{"kind": "job", "schema": "public", "name": "nightly", "outcome": "unsupported"}]
+    moved.target.execute(moved.target_db, f"SELECT alter_job({NIGHTLY}, scheduled => false)")
+    try:
+        result = _verify(moved, include=INCLUDE, scope=["objects"], known=before)
+        assert (result["equal"], result["differences_known"]) == (False, 1)
+        assert result["differences"][0].endswith("(Told before.)")
+    finally:
+        moved.target.execute(moved.target_db, f"SELECT alter_job({NIGHTLY}, scheduled => true)")
+
+
+def test_counts_see_rows_and_not_their_content(sample: Sample) -> None:
+    sample.target.execute(sample.target_db, "UPDATE public.sensors SET tags = '{other}' WHERE id = 3")
+    assert _verify(sample, scope=["rows"], rows="count")["equal"]
+    sample.target.execute(sample.target_db, "DELETE FROM public.fill_measurements WHERE sensor_id < 50")
+    for database, server in ((sample.source_db, sample.source), (sample.target_db, sample.target)):
+        server.execute(database, "ANALYZE")
+    for depth in ("count", "estimate"):
+        found = _differences(_verify(sample, scope=["rows"], rows=depth))
+        assert "fill_measurements" in {one["name"] for one in found if one["outcome"] == "drifted"}, depth
+
+
+def test_buckets_that_the_source_has_not_refreshed_are_counted_apart(moved: Sample) -> None:
+    """Raw rows change on the source below its watermark: its own buckets are out of date, so they are left out."""
+    row = "('2026-03-05 05:30+00', 7, 50)"
+    moved.source.execute(
+        moved.source_db, f'INSERT INTO public.fill_measurements ("time", sensor_id, fill_level) VALUES {row}'
+    )
+    result = _verify(moved, scope=["aggregates"])
+    contents = {one["name"]: one for one in result["objects"] if one["kind"] == "contents"}
+    assert result["equal"]
+    assert contents["avg_fill_levels"]["source_stale"] > 0
