@@ -46,7 +46,7 @@ DO $$ BEGIN FOR n IN {first}..{last} LOOP
 END LOOP; END $$
 """
 FORGET = (
-    "DELETE FROM pg_catalog.pg_statistic",
+    "DELETE FROM pg_catalog.pg_statistic WHERE starelid >= 16384",  # initdb gathers those of catalogs
     "UPDATE pg_catalog.pg_class SET reltuples = -1, relpages = 0 WHERE relkind IN ('r', 'p', 'm') AND oid >= 16384",
     "VACUUM pg_catalog.pg_statistic",
     "VACUUM pg_catalog.pg_class",
