@@ -2,7 +2,7 @@
 # PYTHON3=...     the interpreter for .venv; default: the newest tested one in PATH
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help env lint sanity unit integration molecule test demo build lock clean
+.PHONY: help env lint docs sanity unit integration molecule test demo build lock clean
 
 PYTHON := .venv/bin/python
 RECORD := $(CURDIR)/.cache/record
@@ -19,6 +19,7 @@ help:
 	@echo "make unit         tests without servers"
 	@echo "make integration  tests on throwaway servers"
 	@echo "make molecule     the molecule scenarios"
+	@echo "make docs         module pages and guides, in dist/docs"
 	@echo "make build        the collection's tarball, in dist/"
 	@echo "make lock         requirements.lock from requirements.in"
 	@echo "make clean        remove what make made"
@@ -45,6 +46,9 @@ lint: env
 sanity: env
 	@sh tests/tooling/sanity.sh
 
+docs: env
+	@sh tests/tooling/docs.sh
+
 unit: env
 	$(PYTHON) -m pytest tests/unit
 
@@ -58,7 +62,7 @@ molecule: env
 test: export TEST_RECORD_DIR := $(RECORD)
 test: env
 	@rm -rf "$(RECORD)"
-	@$(MAKE) --no-print-directory lint unit integration molecule
+	@$(MAKE) --no-print-directory lint docs unit integration molecule
 	@$(PYTHON) tests/tooling/summary.py "$(RECORD)"
 
 demo: env
