@@ -2,7 +2,7 @@
 # PYTHON3=...     the interpreter for .venv; default: the newest tested one in PATH
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help env lint docs sanity unit integration molecule test demo build lock clean
+.PHONY: help env lint docs sanity unit integration molecule test test-faults demo build lock clean
 
 PYTHON := .venv/bin/python
 RECORD := $(CURDIR)/.cache/record
@@ -20,6 +20,7 @@ help:
 	@echo "make integration  tests on throwaway servers"
 	@echo "make molecule     the molecule scenarios"
 	@echo "make docs         module pages and guides, in dist/docs"
+	@echo "make test-faults  more than 200 faults injected into moves between throwaway servers (about 15 minutes)"
 	@echo "make build        the collection's tarball, in dist/"
 	@echo "make lock         requirements.lock from requirements.in"
 	@echo "make clean        remove what make made"
@@ -64,6 +65,10 @@ test: env
 	@rm -rf "$(RECORD)"
 	@$(MAKE) --no-print-directory lint docs unit integration molecule
 	@$(PYTHON) tests/tooling/summary.py "$(RECORD)"
+
+# FAULTS='--seed 7 --each 3' repeats or shortens a run.
+test-faults: env
+	@PYTHONPATH="$(CURDIR)/.ansible/collections" $(PYTHON) -m tests.faults.suite $(FAULTS)
 
 demo: env
 	@PYTHONPATH="$(CURDIR)/.ansible/collections" $(PYTHON) -m tests.demo

@@ -18,11 +18,12 @@ import typing as t
 from ._driver import psycopg2
 from ._errors import BadInput, ConnectionFailed, StatementFailed
 from ._sql import identifier, statement
-from ._versions import PG_CONNECTION_CHECK, Timescale
+from ._versions import PG_CONNECTION_CHECK, PG_IDLE_SESSION_TIMEOUT, PG_TRANSACTION_TIMEOUT, Timescale
 
 __all__ = ["INSUFFICIENT_PRIVILEGE", "Database", "Facts", "connect", "libpq_parameters", "statement_failed"]
 
 INSUFFICIENT_PRIVILEGE = "42501"  # PostgreSQL manual, appendix A
+CONNECTION_LOST = "08006"
 # Source connections must not be steered by the environment, which names the target (libpq manual, 34.15).
 # The environment is the process's: one lock keeps the two kinds of connecting apart.
 _COPY_BLOCK = 65536  # bytes, what a pipe holds
@@ -218,10 +219,13 @@ def statement_failed(error: t.Any, side: str, text: str) -> StatementFailed:
     diagnostics = getattr(error, "diag", None)
     primary = getattr(diagnostics, "message_primary", None) or str(error).strip() or "the connection was lost"
     lost = isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
-    sqlstate = getattr(error, "pgcode", None) or ("08006" if lost else "")
+    sqlstate = getattr(error, "pgcode", None) or (CONNECTION_LOST if lost else "")
     detail = getattr(diagnostics, "message_detail", None)
     message = f"The {side} refused a statement: {primary}" + (f" ({detail})" if detail else "")
     hint = getattr(diagnostics, "message_hint", None) or ""
+    if sqlstate == CONNECTION_LOST:
+        message = f"The connection to the {side} was lost: {primary.splitlines()[0]}"
+        hint = f"See the log of the {side}'s server. Then run the task again: it goes on where it was."
     if not hint and sqlstate == INSUFFICIENT_PRIVILEGE:
         hint = f"Give the role that connects to the {side} that right, or connect as one that has it."
     return StatementFailed(message, hint=hint, sqlstate=sqlstate, statement=text)
@@ -295,6 +299,11 @@ def _prepare(database: Database) -> None:
     database.server_version = int(database.connection.server_version)
     if database.server_version >= PG_CONNECTION_CHECK:
         wanted["client_connection_check_interval"] = "2s"
+    # A timeout that is set on the role or the database would end a session that waits for its next step.
+    if database.server_version >= PG_IDLE_SESSION_TIMEOUT:
+        wanted["idle_session_timeout"] = "0"
+    if database.server_version >= PG_TRANSACTION_TIMEOUT:
+        wanted["transaction_timeout"] = "0"
     database.connection.set_client_encoding("UTF8")
     if database.session_role:
         try:

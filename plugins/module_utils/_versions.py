@@ -41,6 +41,8 @@ def postgres_major(server_version: int) -> int:
 PG_PROGRESS_ANALYZE = 130000  # pg_stat_progress_analyze
 PG_PROGRESS_COPY = 140000  # pg_stat_progress_copy
 PG_CONNECTION_CHECK = 140000  # client_connection_check_interval
+PG_IDLE_SESSION_TIMEOUT = 140000
+PG_TRANSACTION_TIMEOUT = 170000
 PG_SQL_BODY = 140000  # functions with a parsed body (BEGIN ATOMIC)
 PG_ANALYZED_EMPTY = 140000  # reltuples = -1 for "never analyzed"
 PG_PUBLICATION_FILTER = 150000  # row filters and column lists of publications

@@ -131,7 +131,10 @@ class Inventory:
         for part in ("indexes", "constraints", "triggers", "rules", "policies", "statistics"):
             make = getattr(self, f"_{part}")
             for row in document[part]:
-                make(row)
+                # The functions that print definitions see what is committed now: an object that somebody dropped
+                # while the catalog was read has none any more (PostgreSQL manual, 9.27.7).
+                if row.get("definition", "") is not None:
+                    make(row)
         self._attached()
         self._tables(document)
         self._database_wide(document)
