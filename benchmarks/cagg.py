@@ -98,8 +98,8 @@ def against_psql(server: Server, rows: int) -> dict[str, Any]:
         for db in ("source", "by_psql", "by_module"):
             server.create_database(db, template="rows")
         psql(server, "source", *texts)
-        figures[f"{name}_psql_seconds"], _ = timed(functools.partial(psql, server, "by_psql", *texts))
-        figures[f"{name}_module_seconds"], _ = timed(lambda: sync(server, "source", "by_module"))
+        figures[f"{name}_psql_seconds"], _result = timed(functools.partial(psql, server, "by_psql", *texts))
+        figures[f"{name}_module_seconds"], _result = timed(lambda: sync(server, "source", "by_module"))
         figures[f"{name}_ratio"] = round(figures[f"{name}_module_seconds"] / figures[f"{name}_psql_seconds"], 2)
         for db in ("source", "by_psql", "by_module"):
             server.drop_database(db)
@@ -117,7 +117,7 @@ def history(server: Server, buckets: int, name: str) -> dict[str, Any]:
     end = f"'2026-01-01 00:00+00'::timestamptz + {buckets} * interval '1 minute'"
     call = "CALL public.refresh_continuous_aggregate('public.a1', '2025-12-31', :'high', options => :'options')"
     texts = f"SELECT {end} AS high \\gset\n\\set options '{{\"buckets_per_batch\": 0}}'\n{call}"
-    recompute, _ = timed(lambda: psql(server, "gone", texts))
+    recompute, _result = timed(lambda: psql(server, "gone", texts))
     server.execute("gone", "TRUNCATE public.t1")
     server.execute("gone", "SELECT public.drop_chunks('public.t1', older_than => 'infinity'::timestamptz)")
     seconds, result = timed(lambda: sync(server, "gone", "empty"))

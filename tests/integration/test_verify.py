@@ -164,8 +164,8 @@ PLANTED_OBJECTS = {
     "trigger-disabled": (
         "ALTER TABLE public.deliveries DISABLE TRIGGER deliveries_note",
         "ALTER TABLE public.deliveries ENABLE TRIGGER deliveries_note",
-        ("trigger_state", "public", "deliveries_note"),
-        "Only the target has it: DISABLE",
+        ("trigger", "public", "deliveries_note"),
+        "On the target its state is DISABLE",
     ),
     "trigger-enabled": (
         "ALTER TABLE public.deliveries ENABLE TRIGGER deliveries_disabled",

@@ -85,7 +85,7 @@ def find_history(
         return {}
     spans = _cut_by_chunks(entries, gaps, _first_buckets(source, entries, gaps))
     ours = _measure(
-        source, [(entries[key], low, high) for key, low, high in spans], [key in there for key, *_ in spans]
+        source, [(entries[key], low, high) for key, low, high in spans], [span[0] in there for span in spans]
     )
     known = [(key, low, high) for key, low, high in spans if key in there]
     stored = [(_as_on_target(entries[key], there[key]), low, high) for key, low, high in known]

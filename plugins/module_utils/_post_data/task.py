@@ -75,11 +75,13 @@ def compare(source: Database, target: Database, options: Options, client_path: s
 
 
 def _surplus(source: Inventory, target: Inventory, options: Options) -> list[Finding]:
-    """What the target alone has; a trigger that is only disabled there is an object of its own, its state."""
+    """What the target alone has. The state of a trigger that the source has too is the plan's to tell."""
     findings = []
     for identity, thing in target.things.items():
         chosen = identity.kind in _TELLING and identity.name != "_RETURN" and options.in_schemas(identity.schema)
         usual = thing.own or thing.inherited or thing.definition == "ENABLE"  # the state of a partition's trigger
+        if identity.kind.endswith("_state"):
+            usual = usual or dataclasses.replace(identity, kind=identity.kind.partition("_")[0]) in source.things
         if chosen and identity not in source.things and not usual:
             state = f": {thing.definition}" if identity.kind.endswith("_state") else ""
             reason = f"Only the target has it{state}."
