@@ -278,6 +278,29 @@ def test_an_index_that_a_chunk_lacks_is_completed(servers: Pool, pair: Pair) -> 
         sample.drop()
 
 
+def test_an_expression_index_that_a_chunk_lacks_is_not_taken_for_another(servers: Pool, pair: Pair) -> None:
+    sample = servers.fresh(pair)
+    source, target, db = sample.source, sample.target, sample.target_db
+    one = """SELECT format('%I.%I', schemaname, indexname) FROM pg_indexes
+        WHERE schemaname = '_timescaledb_internal' AND indexdef LIKE '%abs(sensor_id)%' ORDER BY 1 LIMIT 1"""
+    try:
+        for name, expression in (("by_abs", "abs(sensor_id)"), ("by_sign", "sign(sensor_id::float8)")):
+            source.execute(sample.source_db, f"CREATE INDEX {name} ON public.fill_measurements (({expression}))")
+        other = "CREATE INDEX by_negative ON public.fill_measurements ((- sensor_id))"
+        source.execute(sample.source_db, other)
+        _run(sample)
+        with contextlib.closing(target.connect(db)) as connection, connection.cursor() as cursor:
+            cursor.execute("SET timescaledb.restoring = on")
+            cursor.execute(f"DROP INDEX {target.execute(db, one)[0][0]}")
+        ran = _run(sample)
+        rebuilt = {entry["name"]: entry["reason"] for entry in ran["objects"] if entry["outcome"] == "created"}
+        assert rebuilt["by_abs"] == "1 chunks lack it."
+        assert target.execute(db, CHUNK_INDEXES) == source.execute(sample.source_db, CHUNK_INDEXES)
+        assert _run(sample)["changed"] is False
+    finally:
+        sample.drop()
+
+
 def test_what_a_hypertable_refuses_is_found_before(servers: Pool, pair: Pair) -> None:
     sample = servers.fresh(pair)
     try:

@@ -69,17 +69,22 @@ _COLUMNS = """(
   LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = {index}.indrelid AND a.attnum = u.attnum AND u.attnum <> 0
 )"""
 
-# How many chunks have no valid index like the hypertable's: an interrupted build, or one made while hooks were off.
+# How many valid indexes a relation has that are like the index x, as far as chunks show it.
+_ALIKE = f"""(
+  SELECT count(*) FROM pg_catalog.pg_index AS kx
+  JOIN pg_catalog.pg_class AS ki ON ki.oid = kx.indexrelid
+  WHERE kx.indrelid = {{relation}} AND kx.indisvalid AND kx.indisunique = x.indisunique AND ki.relam = i.relam
+    AND kx.indclass = x.indclass AND (kx.indpred IS NULL) = (x.indpred IS NULL)
+    AND {_COLUMNS.format(index="kx")} = {_COLUMNS.format(index="x")}
+)"""
+
+# How many chunks have fewer valid indexes like it than the hypertable: an interrupted build, or one made while hooks
+# were off. Counted, because indexes that differ in an expression or a predicate alone look alike here.
 _LACKING = f"""(
   SELECT count(*) FROM chunk AS k
   JOIN pg_catalog.pg_class AS kc ON kc.oid = k.relid AND kc.relkind = 'r'
-  WHERE k.hypertable_id = r.hypertable_id AND NOT EXISTS (
-    SELECT FROM pg_catalog.pg_index AS kx
-    JOIN pg_catalog.pg_class AS ki ON ki.oid = kx.indexrelid
-    WHERE kx.indrelid = k.relid AND kx.indisvalid AND kx.indisunique = x.indisunique AND ki.relam = i.relam
-      AND kx.indclass = x.indclass AND (kx.indpred IS NULL) = (x.indpred IS NULL)
-      AND {_COLUMNS.format(index="kx")} = {_COLUMNS.format(index="x")}
-  )
+  WHERE k.hypertable_id = r.hypertable_id
+    AND {_ALIKE.format(relation="k.relid")} < greatest(1, {_ALIKE.format(relation="x.indrelid")})
 )"""
 
 # How many chunks have no such foreign key, but for those that a server of that version takes it from (compression).
