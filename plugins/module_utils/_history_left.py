@@ -33,9 +33,13 @@ def history_left(source: Database | None, target: Database, wanted: dict[str, t.
     document = read(target, wanted)
     if source is None:
         return _older_begin(wanted, document)
-    pieces = find_history(source, target, wanted, Existing(document, {}, {}, {}))
+    hidden = {key_of(entry)[:2] for entry in wanted["aggregates"] if entry["slices"] and not entry["readable"]}
+    pieces = find_history(
+        source, target, wanted, Existing(document, {}, {}, {}), lambda entry: key_of(entry)[:2] not in hidden
+    )
     buckets = {key[:2]: sum(piece.buckets for piece in found if not piece.same) for key, found in pieces.items()}
-    return {name: f"{count} buckets" for name, count in buckets.items() if count}
+    left = {name: f"{count} buckets" for name, count in buckets.items() if count}
+    return {**left, **dict.fromkeys(hidden, "perhaps some of the buckets, which its role may not read on the source")}
 
 
 def _older_begin(wanted: dict[str, t.Any], existing: dict[str, t.Any]) -> dict[tuple[str, str], str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connection import Database
+from .._connection import INSUFFICIENT_PRIVILEGE, Database
 from .._errors import BadInput
 from .._sql import identifier, literal, raw, statement
 from .catalog import ask_all
@@ -69,6 +69,7 @@ def find_history(
 
     :param chosen: which aggregates this run fills; what others hold now is all that stands on them can read.
     :returns: per aggregate its pieces in order of time; aggregates without any are left out.
+    :raises BadInput: the source's role may not read a materialization that holds something.
     """
     there = {key_of(entry): entry for entry in existing.document["aggregates"]}
     entries = {
@@ -78,6 +79,13 @@ def find_history(
     inputs: dict[Key, _Input] = {}
     gaps: list[tuple[Key, int | None, int | None]] = []
     for key, entry in entries.items():
+        if chosen(entry) and entry["slices"] and not entry["readable"]:
+            raise BadInput(
+                f"The role that connects to the source may not read the continuous aggregate {'.'.join(key)}, so nobody"
+                " can tell which of its buckets are older than the raw data.",
+                hint="Grant it SELECT there (pg_read_all_data on PostgreSQL 14 and later), or set history: ignore.",
+                sqlstate=INSUFFICIENT_PRIVILEGE,
+            )
         if chosen(entry) and entry["extent"] and entry["finalized"] and not never_refreshed(entry):
             found = _input(entry, entries, wanted, existing, inputs)
             gaps += [(key, low, high) for low, high in _gaps(entry, found)]
