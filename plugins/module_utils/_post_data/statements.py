@@ -74,7 +74,8 @@ class _Writer:
             "MATERIALIZED VIEW DATA": self._table,
             "COMMENT": self._comment,
         }
-        texts = scanner.cut(entry.text)
+        # A forged entry may hold a statement of comments and signs alone.
+        texts = [text for text in scanner.cut(entry.text) if any(True for _token in scanner.tokens(text))]
         reader = readers.get(entry.desc)
         row = reader(entry, texts) if reader is not None and texts else None
         if row is not None:

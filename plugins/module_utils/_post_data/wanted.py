@@ -127,9 +127,10 @@ def _besides(text: str, main: Identity) -> Identity | None:
         kind = "index_statistics" if words[1].is_word("INDEX") else "statistics_target"
         return dataclasses.replace(main, kind=kind)
     head = scanner.on_table(text)
-    if head is None or not head.rest:
+    rest = list(scanner.tokens(head.rest)) if head is not None else []
+    if not rest:
         return None
-    first, *rest = scanner.tokens(head.rest)
+    first = rest.pop(0)
     if first.is_word("CLUSTER", "REPLICA"):
         return Identity("cluster" if first.is_word("CLUSTER") else "replica_identity", main.schema, main.table)
     if first.is_word(*_STATE_WORDS) and main.kind in ("trigger", "rule") and rest:
