@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import signal
 import threading
 import time
 import typing as t
@@ -17,7 +16,7 @@ import typing as t
 from ._connection import Database, set_many
 from ._errors import ConnectionFailed, Interrupted, StatementFailed, TimescaleError
 from ._plan import OUTCOME_OF_ACTION, Outcome, Plan, Step
-from ._progress_report import Reporter
+from ._progress_report import Reporter, on_signals
 from ._sql import identifier, statement
 
 __all__ = ["apply_plan"]
@@ -391,9 +390,5 @@ def _stopping(board: _Board, workers: t.Sequence[_Worker]) -> t.Iterator[None]:
             if worker.database is not None:
                 worker.database.cancel()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with on_signals(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -21,7 +21,7 @@ from ._plan import Step
 from ._progress import Meter, Running, short_of
 from ._versions import PG_PROGRESS_ANALYZE, PG_PROGRESS_COPY
 
-__all__ = ["ALIVE", "FOLDER_VARIABLE", "STATUS", "Reporter", "interruptible"]
+__all__ = ["ALIVE", "FOLDER_VARIABLE", "STATUS", "Reporter", "interruptible", "on_signals"]
 
 FOLDER_VARIABLE = "DBOPS_TIMESCALE_PROGRESS"  # set by the action plugin: a private folder on the module's host
 STATUS = "status.json"  # written here, read by the follower
@@ -194,15 +194,22 @@ class Reporter:
 
 
 @contextlib.contextmanager
-def interruptible() -> t.Iterator[None]:
-    """Turn SIGINT and SIGTERM into Interrupted, so that everything is put away; applying has a way of its own."""
-
-    def stop(_signal: int, _frame: t.Any) -> None:
-        raise Interrupted("The run was told to stop.", hint="Run the task again.")
-
+def on_signals(stop: t.Callable[[int, t.Any], None]) -> t.Iterator[None]:
+    """Call ``stop`` for SIGINT and SIGTERM while this lasts."""
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interruptible() -> t.Iterator[None]:
+    """Turn SIGINT and SIGTERM into Interrupted, so that everything is put away; applying has a way of its own."""
+
+    def stop(_signal: int, _frame: t.Any) -> None:
+        raise Interrupted("The run was told to stop.", hint="Run the task again.")
+
+    with on_signals(stop):
+        yield

@@ -63,9 +63,12 @@ class FollowedAction(Normal):
         return _TERMINAL and progress and not self._task.async_val and not self._task.no_log
 
     def _folder(self) -> str:
-        """A private folder in the temporary folder of the user that the module runs as, or nothing."""
+        """A private folder in the temporary folder of the user that the module runs as, or nothing.
+
+        Ansible's own temporary folder belongs to the user that logs in, whom become leaves behind.
+        """
         place = str(self._connection._shell.get_option("remote_tmp"))
-        home = place.replace("~", '"$HOME"', 1) if place.startswith("~/") else shlex.quote(place)
+        home = f'"$HOME"{shlex.quote(place[1:])}' if place.startswith("~/") else shlex.quote(place)
         make = f"umask 077; mkdir -p {home}; mktemp -d {home}/dbops-XXXXXXXX || mktemp -d"
         with contextlib.suppress(Exception):
             answer = _shell(self._twin(), f"({make}) 2>/dev/null")

@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,10 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.installations import find
-from tests.support.playbook import ROOT, environment, run_module
+from tests.support.playbook import ROOT, environment, module_command, run_module
 from tests.support.pool import PAIRS, Pool, Sample
-from tests.support.servers import Server, ThrowawayServer, start
+from tests.support.servers import Server, ThrowawayServer
 
 from .proxy import Proxy
 
@@ -61,9 +59,8 @@ class Run:
     """A module in a process of its own, which a fault can kill."""
 
     def __init__(self, module: str, options: Mapping[str, Any], env: Mapping[str, str]) -> None:
-        argv = [sys.executable, "-m", "tests.support.module_process", module]
+        argv, self._text = module_command(module, options)
         pipe = subprocess.PIPE
-        self._text = json.dumps({**options, "_ansible_check_mode": False, "_ansible_tmpdir": None})
         self.process = subprocess.Popen(
             argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(env), cwd=ROOT
         )
@@ -124,21 +121,9 @@ class World:
 
     def __init__(self, small: str = "") -> None:
         pair = next(pair for pair in reversed(PAIRS) if not pair.missing())
-        self.pool = Pool()
+        self.pool = Pool(max_locks_per_transaction="64", max_connections="40", max_wal_size="256MB")
         self.pair = pair
         self.small = small
-        for wanted in (pair.source, pair.target):
-            installation = find(wanted.major, wanted.timescaledb)
-            if installation is not None and (str(installation.bindir), False) not in self.pool._servers:
-                server = start(
-                    installation,
-                    scheduler=False,
-                    autovacuum="off",
-                    max_locks_per_transaction="64",
-                    max_connections="40",
-                    max_wal_size="256MB",
-                )
-                self.pool._servers[(str(installation.bindir), False)] = server
         self.source_trigger, self.target_trigger = Trigger(), Trigger()
         self.sample = self.pool.fresh(pair)
         self.sample.drop()

@@ -125,6 +125,14 @@ def run_playbook(
         return run
 
 
+def module_command(
+    name: str, parameters: Mapping[str, Any], *, check: bool = False, diff: bool = False
+) -> tuple[list[str], str]:
+    """The argv that runs a module in a process of its own, and the text for its stdin."""
+    internal = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_tmpdir": None}
+    return [sys.executable, "-m", "tests.support.module_process", name], json.dumps({**parameters, **internal})
+
+
 def run_module(
     name: str,
     parameters: Mapping[str, Any],
@@ -147,9 +155,7 @@ def run_module(
     Raises:
         AssertionError: the module ended without a result, with a traceback for example.
     """
-    internal = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_tmpdir": None}
-    argv = [sys.executable, "-m", "tests.support.module_process", name]
-    text = json.dumps({**parameters, **internal})
+    argv, text = module_command(name, parameters, check=check, diff=diff)
     rc, stdout, stderr = _finish(argv, text, environment(env), timeout)
     try:
         result: dict[str, Any] = json.loads(stdout)

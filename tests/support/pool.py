@@ -95,9 +95,14 @@ class Sample:
 
 
 class Pool:
-    """Starts servers on demand and keeps them until ``close``."""
+    """Starts servers on demand and keeps them until ``close``.
 
-    def __init__(self) -> None:
+    Args:
+        settings: more lines for ``postgresql.conf`` of every server.
+    """
+
+    def __init__(self, **settings: str) -> None:
+        self._settings = {"autovacuum": "off", **settings}
         self._servers: dict[tuple[str, bool], Server] = {}
         self._templates: set[tuple[Server, str]] = set()
         self._numbers = itertools.count(1)
@@ -166,7 +171,7 @@ class Pool:
         key = (str(installation.bindir), scheduler)
         if key not in self._servers:
             # No autovacuum: what is analyzed, and when, is the tests' own business.
-            self._servers[key] = start(installation, scheduler=scheduler, autovacuum="off")
+            self._servers[key] = start(installation, scheduler=scheduler, **self._settings)
         return self._servers[key]
 
     def _source(self, made: Sample, sample: str, version: str) -> None:

@@ -71,6 +71,7 @@ def find_history(
     :returns: per aggregate its pieces in order of time; aggregates without any are left out.
     :raises BadInput: the source's role may not read a materialization that holds something.
     """
+    _require_readable([entry for entry in wanted["aggregates"] if chosen(entry)])
     there = {key_of(entry): entry for entry in existing.document["aggregates"]}
     entries = {
         key_of(entry): entry if chosen(entry) else there.get(key_of(entry), {**entry, "extent": None})
@@ -79,13 +80,6 @@ def find_history(
     inputs: dict[Key, _Input] = {}
     gaps: list[tuple[Key, int | None, int | None]] = []
     for key, entry in entries.items():
-        if chosen(entry) and entry["slices"] and not entry["readable"]:
-            raise BadInput(
-                f"The role that connects to the source may not read the continuous aggregate {'.'.join(key)}, so nobody"
-                " can tell which of its buckets are older than the raw data.",
-                hint="Grant it SELECT there (pg_read_all_data on PostgreSQL 14 and later), or set history: ignore.",
-                sqlstate=INSUFFICIENT_PRIVILEGE,
-            )
         if chosen(entry) and entry["extent"] and entry["finalized"] and not never_refreshed(entry):
             found = _input(entry, entries, wanted, existing, inputs)
             gaps += [(key, low, high) for low, high in _gaps(entry, found)]
@@ -101,16 +95,31 @@ def find_history(
     theirs = dict(zip(known, answers))
     pieces: dict[Key, list[Piece]] = {}
     for span, (rows, buckets, checksum, last) in zip(spans, ours):
-        if not rows:
-            continue
-        key, low, high = span
-        same = span in theirs and theirs[span][:3] == [rows, buckets, checksum]
-        covered = inputs[key].covered
-        unseen = not covered or last >= covered[-1][1]
-        if unseen and key in there and not never_refreshed(there[key]):
-            unseen = last >= there[key]["watermark"]
-        pieces.setdefault(key, []).append(Piece(low, high, rows, buckets, same, unseen))
+        if rows:
+            key, low, high = span
+            same = span in theirs and theirs[span][:3] == [rows, buckets, checksum]
+            unseen = _unseen(last, inputs[key].covered, there.get(key))
+            pieces.setdefault(key, []).append(Piece(low, high, rows, buckets, same, unseen))
     return pieces
+
+
+def _unseen(last: int, covered: t.Sequence[Span], found: t.Mapping[str, t.Any] | None) -> bool:
+    """Whether a bucket lies at or above the target's watermark, where a real-time aggregate does not show it."""
+    unseen = not covered or last >= covered[-1][1]
+    if unseen and found is not None and not never_refreshed(found):
+        return bool(last >= found["watermark"])
+    return unseen
+
+
+def _require_readable(entries: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    hidden = [".".join(key_of(entry)) for entry in entries if entry["slices"] and not entry["readable"]]
+    if hidden:
+        raise BadInput(
+            f"The role that connects to the source may not read the continuous aggregate {', '.join(hidden)}, so nobody"
+            " can tell which of the buckets are older than the raw data.",
+            hint="Grant it SELECT there (pg_read_all_data on PostgreSQL 14 and later), or set history: ignore.",
+            sqlstate=INSUFFICIENT_PRIVILEGE,
+        )
 
 
 def untold_history(wanted: t.Mapping[str, t.Any], existing: Existing, *, reachable: bool) -> list[str]:

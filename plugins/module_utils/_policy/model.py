@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import typing as t
 
@@ -71,7 +72,7 @@ class Job:
     relation: Name | None = None
     intervals: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def values(self) -> dict[str, t.Any]:
         """The config as values, intervals in one style; what is null counts as absent (it means the same)."""
         parsed = json.loads(self.config) if self.config else {}

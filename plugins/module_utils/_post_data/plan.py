@@ -19,7 +19,8 @@ from . import hypertables, scanner
 from .checks import done_when
 from .exchange import OVERWRITES, removal, renaming
 from .indexes import chunk_build, chunk_done, per_chunk, why_plain
-from .objects import CONSTRAINTS, Inventory, Name, Relation, Thing, shape
+from .objects import CONSTRAINTS, Inventory, Name, Thing, shape
+from .order import dotted, locks, put_last, weight_of
 from .selection import Options, left_out
 from .wanted import Item
 
@@ -28,9 +29,6 @@ __all__ = ["make_plan"]
 # Bytes of a relation up to which a statement is small.
 _SMALL = 1024 * 1024
 _ALONE = ("refresh", "subscription")  # may take long whatever its size, or cannot run in a transaction block
-_BUILDS = ("index", "primary_key", "unique", "exclude", "foreign_key", "check", "refresh")
-# CREATE INDEX lets other index builds of its table run; everything else here does not (PostgreSQL manual, 13.3.1).
-_SIDE_BY_SIDE = ("index",)
 _SECRET = re.compile(r"pass|://[^/\s']*:[^/\s']*@", re.IGNORECASE)  # of a subscription's connection string
 # What stands on an object by its name, though it is an entry of its own in the archive.
 _STAND_ON = ("comment", "index_attach")
@@ -48,7 +46,7 @@ def make_plan(
     planner = _Planner(source, target, target_facts, options)
     for item in items:
         planner.look_at(item)
-    planner.put_last()
+    put_last(planner.plan.steps)
     planner.plan.warnings += [
         f"The target's table {schema}.{table} carries the trigger {name}, which TimescaleDB made for another table or"
         f" no longer uses. Inserts may fail or aggregates go stale. Remove it: {remedy};"
@@ -205,18 +203,18 @@ class _Planner:
         names = [name for name in (thing.relation, *thing.reads) if name is not None]
         waits = [name for name in names if self._on_aggregate(name)]
         if waits and not self.options.dependents:
-            return "pending", f"It stands on the continuous aggregate or view {_dotted(waits[0])}."
+            return "pending", f"It stands on the continuous aggregate or view {dotted(waits[0])}."
         absent = [name for name in names if name not in self.target.relations]
         if not absent:
             return None
         if all(name in waits for name in absent):
             if self.options.check_mode:
                 return None
-            return "pending", f"It waits for {_dotted(absent[0])}, which comes with the continuous aggregates."
+            return "pending", f"It waits for {dotted(absent[0])}, which comes with the continuous aggregates."
         missing = next(name for name in absent if name not in waits)
         return (
             "unsupported",
-            f"The target has no relation {_dotted(missing)}.",
+            f"The target has no relation {dotted(missing)}.",
             "Repeat the pre-data step for it, or leave it out with the filters.",
         )
 
@@ -290,7 +288,7 @@ class _Planner:
                 last,
                 object=Identity("index", chunk.name[0], item.identity.name, chunk.name[1]),
                 statements=(text,),
-                key=f"{last.key} on {_dotted(chunk.name)}",
+                key=f"{last.key} on {dotted(chunk.name)}",
                 weight=chunk.bytes,
                 done_when=functools.partial(chunk_done, chunk.name, text),
                 part_of=last.key,
@@ -305,9 +303,9 @@ class _Planner:
     def _step(
         self, item: Item, thing: Thing, texts: tuple[str, ...], action: str, reason: str = "", before: str = ""
     ) -> Step:
-        exclusive, shared = self._locks(item, thing)
+        exclusive, shared = locks(item, thing, self.target)
         names = [name for name in (thing.relation, *thing.reads) if name is not None]
-        weight, tablespace = self._weight(item, thing), self._tablespace(item)
+        weight, tablespace = weight_of(item, thing, self.target), self._tablespace(item)
         small = weight <= _SMALL and item.identity.kind not in _ALONE and not tablespace
         step = Step(
             item.identity,
@@ -335,40 +333,6 @@ class _Planner:
     def _depends_on(self, item: Item) -> tuple[str, ...]:
         keys = (verdict.key for number in self._needs(item) for verdict in self.verdicts.get(number, ()))
         return tuple(dict.fromkeys(key for key in keys if key))
-
-    def put_last(self) -> None:
-        """Event triggers come after everything else, as pg_restore does it: they would fire on our own statements."""
-        last = {step.key for step in self.plan.steps if step.object.kind == "event_trigger"}
-        others = [
-            step.key for step in self.plan.steps if step.key not in last and not last.intersection(step.depends_on)
-        ]
-        for step in self.plan.steps:
-            if step.key in last:
-                step.follows = tuple(others)
-
-    def _weight(self, item: Item, thing: Thing) -> int:
-        if item.identity.kind not in _BUILDS:
-            return 0
-        names = thing.reads if item.identity.kind == "refresh" else (thing.relation,)
-        found = (self.target.relations.get(name) for name in names if name is not None)
-        return sum(relation.bytes for relation in found if relation is not None)
-
-    def _locks(self, item: Item, thing: Thing) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Names for the worker board: who must not run beside whom, so that no two steps wait for each other."""
-        own = [thing.relation] if thing.relation else []
-        both = item.identity.kind == "foreign_key"
-        held = [] if item.identity.kind in _SIDE_BY_SIDE else own + list(thing.reads if both else ())
-        others = [name for name in (*own, *thing.reads) if name not in held]
-        above = [parent for name in (*held, *others) for parent in self._ancestors(name)]
-        exclusive = tuple(dict.fromkeys(_dotted(name) for name in held))
-        shared = dict.fromkeys(_dotted(name) for name in (*others, *above))
-        return exclusive, tuple(name for name in shared if name not in exclusive)
-
-    def _ancestors(self, name: Name) -> t.Iterator[Name]:
-        relation: Relation | None = self.target.relations.get(name)
-        while relation is not None and relation.parent is not None:
-            yield relation.parent
-            relation = self.target.relations.get(relation.parent)
 
     def _tablespace(self, item: Item) -> dict[str, str]:
         wanted = item.entry.tablespace
@@ -405,10 +369,6 @@ def _shape(thing: Thing) -> str:
 
 def _damage(there: Thing) -> str:
     return f"{there.lacking} chunks lack it." if there.lacking else "A failed build left it invalid."
-
-
-def _dotted(name: Name) -> str:
-    return ".".join(quote_identifier(part) for part in name)
 
 
 def _key(identity: Identity) -> str:
