@@ -228,7 +228,7 @@ ON_TARGET = {
 }
 ON_SOURCE = {
     "timescale_post_data": ("pg_dump of the source failed", "permission denied for", "pg_read_all_data"),
-    "timescale_cagg_sync": ("connects to the source may not read the continuous aggregate", "pg_read_all_data"),
+    "timescale_cagg_sync": ("connects to the source may not read any continuous aggregate", "pg_read_all_data"),
     "timescale_verify": ("source", "permission denied for"),
     "timescale_preflight": ("source, role may_nothing: It may not read", "Grant it pg_read_all_data"),
 }

@@ -199,6 +199,7 @@ def test_an_owner_and_a_grantee_that_the_target_lacks(moved: Sample) -> None:
     told = "\n".join(warned(done))
     assert "only_there" in told
     assert "reads_there" in told
+    assert "The buckets of public.counters_by_100 may not be read on the source" in told
     unchanged(moved)
     moved.target.create_role("reads_there")
     later = sync(moved)

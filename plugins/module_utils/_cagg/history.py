@@ -69,7 +69,7 @@ def find_history(
 
     :param chosen: which aggregates this run fills; what others hold now is all that stands on them can read.
     :returns: per aggregate its pieces in order of time; aggregates without any are left out.
-    :raises BadInput: the source's role may not read a materialization that holds something.
+    :raises BadInput: the source's role may read none of the aggregates that hold something.
     """
     _require_readable([entry for entry in wanted["aggregates"] if chosen(entry)])
     there = {key_of(entry): entry for entry in existing.document["aggregates"]}
@@ -112,11 +112,13 @@ def _unseen(last: int, covered: t.Sequence[Span], found: t.Mapping[str, t.Any] |
 
 
 def _require_readable(entries: t.Sequence[t.Mapping[str, t.Any]]) -> None:
-    hidden = [".".join(key_of(entry)) for entry in entries if entry["slices"] and not entry["readable"]]
-    if hidden:
+    """A role that may read none of them is the wrong one. Single ones are warned about, see untold_history."""
+    filled = [entry for entry in entries if entry["slices"]]
+    if filled and not any(entry["readable"] for entry in filled):
+        named = ", ".join(".".join(key_of(entry)[:2]) for entry in filled)
         raise BadInput(
-            f"The role that connects to the source may not read the continuous aggregate {', '.join(hidden)}, so nobody"
-            " can tell which of the buckets are older than the raw data.",
+            f"The role that connects to the source may not read any continuous aggregate ({named}), so nobody can tell"
+            " which buckets are older than the raw data.",
             hint="Grant it SELECT there (pg_read_all_data on PostgreSQL 14 and later), or set history: ignore.",
             sqlstate=INSUFFICIENT_PRIVILEGE,
         )
