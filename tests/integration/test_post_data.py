@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,11 @@ def test_an_expression_index_that_a_chunk_lacks_is_not_taken_for_another(servers
         with contextlib.closing(target.connect(db)) as connection, connection.cursor() as cursor:
             cursor.execute("SET timescaledb.restoring = on")
             cursor.execute(f"DROP INDEX {target.execute(db, one)[0][0]}")
-        ran = _run(sample)
+        with contextlib.closing(target.connect(db, autocommit=False)) as holder, holder.cursor() as cursor:
+            # The first try gets no lock. The index that is there must not pass for the one that is wanted.
+            cursor.execute("LOCK TABLE public.fill_measurements IN ACCESS SHARE MODE")
+            threading.Timer(2.5, holder.rollback).start()
+            ran = _run(sample, lock_timeout=1)
         rebuilt = {entry["name"]: entry["reason"] for entry in ran["objects"] if entry["outcome"] == "created"}
         assert rebuilt["by_abs"] == "1 chunks lack it."
         assert target.execute(db, CHUNK_INDEXES) == source.execute(sample.source_db, CHUNK_INDEXES)

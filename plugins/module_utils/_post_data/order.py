@@ -30,14 +30,15 @@ def weight_of(item: Item, thing: Thing, target: Inventory) -> int:
     return sum(relation.bytes for relation in found if relation is not None)
 
 
-def locks(item: Item, thing: Thing, target: Inventory) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def locks(item: Item, thing: Thing, target: Inventory, *, rebuilds: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names for the worker board: who must not run beside whom, so that no two steps wait for each other.
 
+    :param rebuilds: whether the step drops what is there first, which locks the table against everybody.
     :returns: what the step holds alone, and what others may name at the same time.
     """
     own = [thing.relation] if thing.relation else []
     both = item.identity.kind == "foreign_key"
-    held = [] if item.identity.kind in _SIDE_BY_SIDE else own + list(thing.reads if both else ())
+    held = [] if item.identity.kind in _SIDE_BY_SIDE and not rebuilds else own + list(thing.reads if both else ())
     others = [name for name in (*own, *thing.reads) if name not in held]
     above = [parent for name in (*held, *others) for parent in _ancestors(name, target)]
     exclusive = tuple(dict.fromkeys(dotted(name) for name in held))

@@ -303,7 +303,7 @@ class _Planner:
     def _step(
         self, item: Item, thing: Thing, texts: tuple[str, ...], action: str, reason: str = "", before: str = ""
     ) -> Step:
-        exclusive, shared = locks(item, thing, self.target)
+        exclusive, shared = locks(item, thing, self.target, rebuilds=action == "rebuild")
         names = [name for name in (thing.relation, *thing.reads) if name is not None]
         weight, tablespace = weight_of(item, thing, self.target), self._tablespace(item)
         small = weight <= _SMALL and item.identity.kind not in _ALONE and not tablespace
@@ -319,8 +319,9 @@ class _Planner:
             batch=small and self.options.strategy.choice != "transaction_per_chunk",
             exclusive=exclusive,
             shared=shared,
-            # Thousands of queries of which hardly one is asked: each is written when it is.
-            done_when=functools.partial(done_when, thing),
+            # Thousands of queries of which hardly one is asked: each is written when it is. What is made again by the
+            # same definition (chunks lack it) looks the same before and after: it is simply made again.
+            done_when="" if before == thing.definition else functools.partial(done_when, thing),
             before=before,
             planned=any(name not in self.target.relations for name in names),
             settings=tablespace,
