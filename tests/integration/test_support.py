@@ -25,8 +25,11 @@ from tests.support.prepare import prepare_target
 from tests.support.servers import Server, ThrowawayServer, start
 
 OWNER_OF_A_SERVER = """
+import signal
 import time
 from tests.support.servers import available, start
+# A background job of a shell inherits that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 server = start(available()[-1])
 print(server.base, server.execute("postgres", "SELECT pg_backend_pid()")[0][0], flush=True)
 time.sleep(600)
