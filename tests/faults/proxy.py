@@ -53,9 +53,14 @@ class Proxy:
         timer.daemon = True
         timer.start()
 
+    def heal(self) -> None:
+        """End what cut and stall began."""
+        self._refuses_until = 0.0
+        self._flows.set()
+
     def close(self) -> None:
         """Stop listening and reset what is open."""
-        self._flows.set()
+        self.heal()
         self._listener.close()
         self.cut(0)
 

@@ -59,8 +59,8 @@ def schedule(each: int, chance: random.Random) -> list[dict[str, str]]:
     return [{s: q[number] for s, q in queues.items() if number < len(q)} for number in range(longest)]
 
 
-def one_fault(world: World, stage: Stage, kind: str, chance: random.Random, score: Score) -> None:
-    """Inject one fault into a stage; note what is wrong."""
+def one_fault(world: World, stage: Stage, kind: str, chance: random.Random, score: Score) -> bool:
+    """Inject one fault into a stage; note what is wrong. Whether the disturbed run claimed success."""
     where = f"{kind} in {stage.name}"
     queries = world.checked(stage).get("queries", []) if stage.writes else []
     moment = Moment(set(queries), chance.randint(1, max(1, len(queries))), chance.random() < 0.5)
@@ -71,19 +71,20 @@ def one_fault(world: World, stage: Stage, kind: str, chance: random.Random, scor
             result = world.faulted(stage, env)
     except NotImplementedError as reason:
         score.left_out[kind] = str(reason)
-        return
+        return False
+    success = not (result.get("failed") or result.get("killed") or result.get("broken"))
     if world.missed:
         score.missed += 1
     else:
         score.injected[kind] += 1
         score.stages[stage.name] += 1
-    success = not (result.get("failed") or result.get("killed") or result.get("broken"))
-    score.stopped[kind] += not success
+        score.stopped[kind] += not success
     if result.get("broken"):
         score.wrong.append(f"{where}: no result: {result['broken'][-800:]}")
     if result.get("failed"):
         score.messages.setdefault(kind, str(result["msg"])[:300])
         _check_message(where, world, result, score)
+    return success
 
 
 def _check_message(where: str, world: World, result: dict[str, Any], score: Score) -> None:
@@ -114,10 +115,8 @@ def move(world: World, faults: dict[str, str], chance: random.Random, score: Sco
     with world.migration() as sample:
         for stage in STAGES:
             kind = faults.get(stage.name, "")
-            stopped = score.stopped[kind]
-            if kind:
-                one_fault(world, stage, kind, chance, score)
-            settle(world, stage, kind, bool(kind) and score.stopped[kind] == stopped, score)
+            success = one_fault(world, stage, kind, chance, score) if kind else False
+            settle(world, stage, kind, success, score)
         with (
             contextlib.closing(sample.source.connect(sample.source_db)) as source,
             contextlib.closing(sample.target.connect(sample.target_db)) as target,

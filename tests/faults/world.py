@@ -185,6 +185,8 @@ class World:
                 self.missed = any(one.strike is not None and not one.struck for one in triggers)
                 for trigger in triggers:
                     trigger.arm(set(), 0, False, None)
+                for proxy in (self.source_proxy, self.target_proxy):
+                    proxy.heal()
                 for strike in self.strikes:
                     strike.join()
                 self.strikes.clear()
