@@ -20,7 +20,7 @@ help:
 	@echo "make integration  tests on throwaway servers"
 	@echo "make molecule     the molecule scenarios"
 	@echo "make docs         module pages and guides, in dist/docs"
-	@echo "make test-faults  more than 200 faults injected into moves between throwaway servers (about 15 minutes)"
+	@echo "make test-faults  more than 200 faults injected into moves between throwaway servers (about 10 minutes)"
 	@echo "make build        the collection's tarball, in dist/"
 	@echo "make lock         requirements.lock from requirements.in"
 	@echo "make clean        remove what make made"
