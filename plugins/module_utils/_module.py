@@ -13,6 +13,7 @@ import os
 import random
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -152,6 +153,16 @@ class Session:
                 hint="Write it again with timescale_info of this release.",
             )
         return facts_from_json(self._file["facts"]), self._file["documents"][domain]
+
+    def read_both(self, domain: str, read: t.Callable[[Database], t.Any]) -> tuple[Facts, t.Any, t.Any]:
+        """What wanted() gives, and the target's document, read from both servers at the same time.
+
+        :raises BadInput: as wanted() does.
+        """
+        with ThreadPoolExecutor(max_workers=1) as other:
+            existing = other.submit(read, self.target)
+            facts, wanted = self.wanted(domain, read)
+            return facts, wanted, existing.result()
 
     def require_writable_target(self) -> None:
         """Refuse a standby and a read-only session before anything is planned."""
