@@ -114,7 +114,8 @@ class _Board:
     def _small_ones(self, first: Step, workers: int) -> t.Iterator[Step]:
         """More steps for a small one, and a fair share for the other workers."""
         for _number in range(min(_BATCH - 1, len(self._ready) // (2 * workers)) if first.batch else 0):
-            if not self._ready or not self._steps[self._ready[0][2]].batch:
+            following = self._steps[self._ready[0][2]] if self._ready else None
+            if following is None or not following.batch or bool(following.listed) != bool(first.listed):
                 return
             step = self._pop()
             if step is None:
@@ -234,26 +235,37 @@ class _Worker(threading.Thread):
                 self.board.done(outcome)
 
     def _run_batch(self, steps: t.Sequence[Step]) -> bool:
-        """Run small steps in one transaction and two round trips; False when that did not work, and nothing is done.
+        """Run small steps together; False when that did not work, and each has to run on its own.
 
-        Also when the server had something to say: each step's own notices belong to its outcome.
+        In one transaction and two round trips, or as one ANALYZE, which commits after each relation. False also when
+        the server had something to say: each step's own notices belong to its outcome.
         """
         started, started_at = time.monotonic(), time.time()
         try:
             database = self._connected()
             self.blockers = ()
-            with database.transaction("BEGIN;\n" + ";\n".join(text for step in steps for text in step.statements)):
-                if database.take_notices():
-                    raise _NotTogether
+            self._execute_together(database, steps)
         except (TimescaleError, _NotTogether):
             return False
         spent = int((time.monotonic() - started) * 1000 / len(steps))
+        outcomes = []
         for number, step in enumerate(steps):
             self.progress.begin(step)
             self.progress.end(step)
             began = started_at + number * spent / 1000
-            self.board.done(Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements, spent, began))
+            outcomes.append(Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements, spent, began))
+        self.board.done(*outcomes)
         return True
+
+    def _execute_together(self, database: Database, steps: t.Sequence[Step]) -> None:
+        if all(step.listed for step in steps):
+            database.execute("ANALYZE " + ", ".join(step.listed for step in steps))
+            if database.take_notices():
+                raise _NotTogether
+            return
+        with database.transaction("BEGIN;\n" + ";\n".join(text for step in steps for text in step.statements)):
+            if database.take_notices():
+                raise _NotTogether
 
     def _run_step(self, step: Step) -> Outcome:
         started, started_at = time.monotonic(), time.time()

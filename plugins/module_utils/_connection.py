@@ -177,6 +177,10 @@ class Database:
         self.connection.notices.clear()
         return taken
 
+    def is_superuser(self) -> bool:
+        """Whether the session's role now is one; the server reports it by itself (libpq manual, PQparameterStatus)."""
+        return bool(self.connection.info.parameter_status("is_superuser") == "on")
+
     def backend_pid(self) -> int:
         return int(self.connection.info.backend_pid)
 
@@ -189,8 +193,11 @@ class Database:
         with contextlib.suppress(Exception):
             self.connection.close()
 
-    def another(self) -> Database:
-        """A further session with the same settings."""
+    def another(self, first: str = "") -> Database:
+        """A further session with the same settings.
+
+        :param first: a statement that must come before any other, even before those settings.
+        """
         return connect(
             self.side,
             self.parameters,
@@ -200,6 +207,7 @@ class Database:
             lock_timeout=self.lock_timeout,
             settings=self.settings,
             known=self,
+            first=first,
         )
 
     @contextlib.contextmanager
@@ -241,12 +249,14 @@ def connect(
     lock_timeout: float = 10.0,
     settings: t.Mapping[str, t.Any] | None = None,
     known: Database | None = None,
+    first: str = "",
 ) -> Database:
     """Open a session in autocommit mode, with every setting made after connecting (poolers refuse startup options).
 
     :param lock_timeout: seconds a statement may wait for a lock.
     :param settings: further GUCs for the session.
     :param known: a session with the same server, whose facts need not be asked again.
+    :param first: a statement that must come before any other.
     :raises ConnectionFailed: the server cannot be reached or refuses the login.
     :raises BadInput: session_role or a setting is refused.
     """
@@ -256,6 +266,8 @@ def connect(
     database = Database(side, parameters, session_role, application, connection, read_only)
     database.lock_timeout, database.settings = lock_timeout, settings or {}
     try:
+        if first:
+            database.execute(first)
         _prepare(database)
         _learn(database, known)
     except BaseException:

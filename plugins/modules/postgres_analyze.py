@@ -12,9 +12,12 @@ version_added: 0.1.0
 description:
   - Runs C(ANALYZE) on exactly the relations whose statistics are missing or stale, several at a time, largest first.
   - Works on PostgreSQL 12 and later, with or without TimescaleDB.
-  - A hypertable is done as a whole, root and chunks, by the statement that does each chunk once. A continuous
-    aggregate is
-    done through its materialization. Chunks are never listed one by one.
+  - A hypertable is done as a whole, root and chunks, each chunk once. With O(jobs) above 1, one of more than 8 MiB
+    without columnstore chunks is spread over the connections, chunk by chunk, and the root in a session of its own.
+    The statistics are those that one statement leaves.
+  - A continuous aggregate is done through its materialization.
+  - Small relations are sent to the server several in one C(ANALYZE), which commits after each of them. When one
+    of them fails, each is tried alone.
   - A partitioned table is done with its partitions. A partition whose parent needs nothing is done alone.
   - What is missing or stale is decided from the catalog and the activity counters, in one statement, never by the
     clock.
@@ -147,7 +150,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 queries:
-  description: The statements that were run, or would be in check mode.
+  description:
+    - The statements that were run, or would be in check mode, one for each relation or chunk.
+    - Those of small relations are sent to the server as one.
   returned: always
   type: list
   elements: str
@@ -277,7 +282,7 @@ def work(session: Session) -> dict[str, t.Any]:
     for name in ("threshold", "scale_factor"):
         if params[name] is not None and params[name] < 0:
             raise BadInput(f"{name} is {params[name]}.", hint="Give 0 or more.")
-    names = ("schemas", "exclude_schemas", "tables", "columns", "scope", "stages")
+    names = ("schemas", "exclude_schemas", "tables", "columns", "scope", "stages", "jobs")
     options = Options(**{name: params[name] for name in names})
 
     def relations() -> list[dict[str, t.Any]]:

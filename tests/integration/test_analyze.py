@@ -362,3 +362,93 @@ def test_columns(bare: Place) -> None:
 def test_bad_values(bare: Place) -> None:
     assert "threshold is -1" in bare.run("postgres", threshold=-1)["msg"]
     assert "nobody.at_all" in str(bare.run("postgres", tables=["nobody.at_all"])["warnings"])
+
+
+def test_small_tables_share_a_statement_and_one_that_fails_does_not_stop_the_rest(bare: Place) -> None:
+    """A list of them in one ANALYZE; with a locked one in it each is tried alone."""
+    bare.ask(
+        "DO $$ BEGIN FOR n IN 1..60 LOOP EXECUTE 'CREATE TABLE one.s' || n || ' AS SELECT 1 AS n'; END LOOP; END $$"
+    )
+    holder = bare.server.connect(bare.db, autocommit=False)
+    with holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE one.s30 IN ACCESS EXCLUSIVE MODE")
+        result = bare.run("postgres", lock_timeout=0.5, lock_retries=0)
+    holder.close()
+    assert (result["failed"], result["remaining"]) == (True, ["table one.s30"])
+    assert result["summary"] == {"altered": 61, "failed": 1}
+    assert bare.run("postgres", jobs=1)["queries"] == ['ANALYZE "one"."s30"']
+    assert bare.run("postgres", scope="all", jobs=1)["summary"] == {"altered": 62}
+    if isinstance(bare.server, ThrowawayServer):
+        bare.ask(f"ALTER DATABASE {bare.db} SET log_statement = 'all'")
+        begin = bare.server.logfile.stat().st_size
+        result = bare.run("postgres", scope="all", jobs=1)
+        log = bare.server.logfile.read_text(encoding="utf-8")[begin:]
+        assert (len(result["queries"]), log.count("statement: ANALYZE") < 20) == (62, True)
+
+
+# Of a tree together, of each part, and what pg_class says.
+STATISTICS = (
+    "SELECT attname::text, inherited, null_frac, avg_width, n_distinct, pg_catalog.cardinality(most_common_freqs)"
+    " FROM pg_stats WHERE tablename = 'readings' ORDER BY 1, 2",
+    "SELECT inherited, n_distinct::text, dependencies::text FROM pg_stats_ext ORDER BY 1",
+    "SELECT relname::text, relkind::text, reltuples, relpages FROM pg_class"
+    " WHERE relname = 'readings' OR oid IN (SELECT c::oid FROM show_chunks('public.readings') AS c) ORDER BY 1",
+    "SELECT tablename::text, attname::text, n_distinct FROM pg_stats WHERE tablename LIKE '%hyper%' ORDER BY 1, 2",
+)
+
+
+@pytest.mark.parametrize(("major", "version"), [place for place in PLACES if place[1]])
+def test_a_hypertable_spread_over_connections(servers: Pool, major: int, version: str) -> None:
+    """Each chunk once, the same statistics as one plain ANALYZE leaves, also those of expressions and extended ones."""
+    server = servers.server(major, version)
+    server.create_role("one")
+    db = server.create_database("spread", extension_version=version)
+    place = Place(server, db, version, major)
+    place.ask("GRANT CREATE ON SCHEMA public TO one")
+
+    def as_one(text: str) -> Any:
+        return server.execute(db, text, user="one")
+
+    as_one("CREATE TABLE public.readings (at timestamptz NOT NULL, kind int, part int) WITH (autovacuum_enabled = off)")
+    as_one("SELECT create_hypertable('public.readings', 'at', chunk_time_interval => interval '1 day')")
+    as_one(
+        "INSERT INTO public.readings SELECT timestamptz '2026-01-01 UTC' + n * interval '1 day' / 25000, n % 60,"
+        " n % 60 / 6 FROM generate_series(0, 10 * 25000 - 1) AS n"
+    )
+    as_one("CREATE STATISTICS public.both (ndistinct, dependencies) ON kind, part FROM public.readings")
+    as_one("CREATE INDEX ON public.readings (public.time_bucket('1 hour', at), (kind + 1))")
+    as_one("ANALYZE ONLY public.readings" if major >= 18 else "ANALYZE public.readings")
+    plain = [place.ask(text) for text in STATISTICS]
+    place.ask("DELETE FROM pg_statistic WHERE starelid >= 16384; DELETE FROM pg_statistic_ext_data")
+    place.ask("SELECT pg_stat_reset()")
+    foreseen, done = place.run("one", check=True), place.run("one")
+    assert done["queries"] == foreseen["queries"]
+    assert (len(done["queries"]), done["summary"]) == (11, {"altered": 1})
+    assert done["objects"][0]["parts"] == 10
+    assert [place.ask(text) for text in STATISTICS] == plain
+    assert {count for name, count in place.ask(COUNTS) if "_hyper_" in name} == {1}
+    for again in (place.run("one", check=True), place.run("one")):
+        assert (again["changed"], again["queries"]) == (False, [])
+    # With the columnstore, whose tables only the plain statement knows.
+    as_one("ALTER TABLE public.readings SET (timescaledb.compress, timescaledb.compress_segmentby = 'kind')")
+    as_one("SELECT public.compress_chunk(c) FROM public.show_chunks('public.readings') AS c LIMIT 1")
+    assert len(place.run("one", scope="all")["queries"]) == 1
+    server.drop_database(db)
+
+
+def test_stages_of_a_hypertable(servers: Pool) -> None:
+    """Rough statistics first; the last stage leaves the usual ones, and nothing is left to do."""
+    server = servers.server(15, "2.28.3")
+    db = server.create_database("stages", extension_version="2.28.3")
+    place = Place(server, db, "2.28.3", 15)
+    place.ask("CREATE TABLE public.h (at date NOT NULL, n int)")
+    place.ask("SELECT create_hypertable('public.h', 'at', chunk_time_interval => interval '1 day')")
+    place.ask("INSERT INTO public.h SELECT date '2026-01-01' + n % 5, n FROM generate_series(1, 5000) AS n")
+    place.ask("SELECT pg_stat_reset()")
+    foreseen, result = place.run("postgres", check=True, stages=True), place.run("postgres", stages=True)
+    assert result["queries"] == foreseen["queries"] == ['ANALYZE "public"."h"'] * 3
+    assert [entry.get("statistics_target") for entry in result["objects"]] == [1, 10, None]
+    bounds = place.ask("SELECT DISTINCT cardinality(histogram_bounds::text::int[]) FROM pg_stats WHERE attname = 'n'")
+    assert bounds == [(101,)]
+    assert not place.run("postgres", stages=True)["changed"]
+    server.drop_database(db)

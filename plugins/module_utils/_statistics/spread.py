@@ -1,0 +1,50 @@
+# Copyright (c) 2026, dbops.timescale contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# This module_utils is PRIVATE: it can change in any release.
+"""A hypertable over several connections: its chunks one by one, and the root without doing the chunks again."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._connection import Database
+from .._errors import StatementFailed
+
+__all__ = ["analyze_root"]
+
+# Any role may set it (TimescaleDB 2.0 and later). It works only before the first other statement of a session, which
+# loads the extension's library; then ANALYZE is PostgreSQL's own and does the root alone, its parts sampled together.
+_WITHOUT_LIBRARY = "SET timescaledb.disable_load = on"
+# Lock not available, deadlock, cancelled: the plain statement would meet the same.
+_SAME_AGAIN = ("55P03", "40P01", "57014")
+
+
+def analyze_root(text: str) -> t.Callable[[Database], None]:
+    """Make the work of a root whose chunks have steps of their own.
+
+    Where the server refuses it without the library (an expression calls one of its functions, say), the statement
+    runs as usual, and does the chunks a second time.
+
+    :param text: the ANALYZE of the hypertable.
+    """
+
+    def work(database: Database) -> None:
+        alone = database.another(_WITHOUT_LIBRARY)
+        try:
+            alone.execute(text)
+            database.connection.notices.extend(alone.connection.notices)
+        except StatementFailed as error:
+            state = str(error.details.get("sqlstate", ""))
+            if state in _SAME_AGAIN or state.startswith(("08", "57P")):
+                raise
+            database.execute(text)
+        finally:
+            # Behind a pooler the server's session may live on for somebody else.
+            with contextlib.suppress(StatementFailed):
+                alone.execute("RESET timescaledb.disable_load")
+            alone.close()
+
+    return work
