@@ -163,7 +163,8 @@ extended AS MATERIALIZED (
   GROUP BY 1
 ),
 judged AS MATERIALIZED (
-  SELECT r.*, k.named, GREATEST(r.reltuples, 0, CASE WHEN r.reltuples < 0 THEN r.live ELSE 0 END) AS rows,
+  SELECT r.*, k.named,
+         GREATEST(r.reltuples, 0, CASE WHEN NOT {looked_at} THEN r.live ELSE 0 END) AS rows,
          r.relkind IN ('r', 'm') AND r.changes > r.threshold + r.scale_factor * GREATEST(r.reltuples, 0) AS stale,
          {looked_at} AS looked_at,
          CASE WHEN r.readable THEN COALESCE(k.have, 0) = 0 ELSE NOT {looked_at} END AS bare,
