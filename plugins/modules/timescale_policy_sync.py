@@ -334,13 +334,12 @@ def work(session: Session) -> dict[str, t.Any]:
     """Read both sides, compare, apply."""
     _refuse_negative(session.params)
     session.open_source()
-    facts, wanted = session.wanted("jobs", read)
-    # The Apache edition has no jobs; that is no lack where the source has none.
-    required = session.require_timescale if holds_anything(wanted) else session.require_extension
-    if not required(facts):
-        return session.carry_out(Plan())
     with session.only_run():
-        existing = read(session.target)
+        facts, wanted, existing = session.read_both("jobs", read)
+        # The Apache edition has no jobs; that is no lack where the source has none.
+        required = session.require_timescale if holds_anything(wanted) else session.require_extension
+        if not required(facts):
+            return session.carry_out(Plan())
         options = Options(**{name: session.params[name] for name in OPTIONS}, check_mode=session.check_mode)
         left = functools.partial(_history_left, session)
         state = guard.read(session.target, wanted, existing, options, session.params["guard"], left)
