@@ -29,6 +29,7 @@ from typing import Any
 from tests.support.installations import client_program, find
 from tests.support.playbook import run_module
 from tests.support.servers import ThrowawayServer, start
+from tests.support.statements import statements_during
 
 DB = "measured"
 HYPERTABLE = """
@@ -141,18 +142,6 @@ def plain(major: int, part: float, rounds: int, jobs: int) -> dict[str, Any]:
         return _compare(server, rounds, jobs)
 
 
-def _statements(server: ThrowawayServer, work: Callable[[], Any]) -> int:
-    """How many statements the server logs meanwhile."""
-    server.execute(server.maintenance_db, f"ALTER DATABASE {DB} SET log_statement = 'all'")
-    begin = server.logfile.stat().st_size
-    work()
-    with open(server.logfile, encoding="utf-8", errors="replace") as log:
-        log.seek(begin)
-        counted = sum(" statement: " in line or " execute " in line for line in log)
-    server.execute(server.maintenance_db, f"ALTER DATABASE {DB} RESET log_statement")
-    return counted
-
-
 def nothing_to_do(major: int, part: float, rounds: int, jobs: int) -> dict[str, Any]:
     """A first run over many tables, then runs that find nothing; their statements are counted at two sizes."""
     installation = find(major)
@@ -162,13 +151,13 @@ def nothing_to_do(major: int, part: float, rounds: int, jobs: int) -> dict[str, 
         server.create_database(DB)
         server.execute(DB, TABLES.format(first=0, last=0, rows=200))
         _module(server, jobs)
-        few = _statements(server, lambda: _module(server, jobs))
+        few = len(statements_during(server, [DB], lambda: _module(server, jobs)))
         _make_tables(server, max(1, round(20000 * part)), 1000)
         wall, cpu, result = _timed(server, lambda: _module(server, jobs))
         again = [_timed(server, lambda: _module(server, jobs)) for _round in range(rounds)]
         if any(entry[2]["changed"] for entry in again):
             raise SystemExit("a second run was not without work")
-        many = _statements(server, lambda: _module(server, jobs))
+        many = len(statements_during(server, [DB], lambda: _module(server, jobs)))
     walls, cpus = ([entry[number] for entry in again] for number in (0, 1))
     return {
         "analyzed": result["summary"]["altered"],

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import resource
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from typing import Any
 from tests.support.installations import client_program, find
 from tests.support.playbook import run_module
 from tests.support.servers import Server, start
+from tests.support.statements import statements_during
 
 VERSION, MAJOR, JOBS = "2.28.3", 15, 2
 TABLE = """
@@ -145,25 +145,13 @@ def nothing_to_do(server: Server, count: int) -> dict[str, Any]:
     figures["noop_in_module_seconds"] = round(result["run"]["elapsed_ms"] / 1000, 2)
     figures["noop_ratio"] = round(seconds / sum(both), 2)
     figures["noop_changed"] = result["changed"]
-    figures["noop_statements"] = statements(server, lambda: sync(server, "many", "again"))
-    figures["noop_statements_of_one"] = statements(server, lambda: sync(server, "many", "again", include=["public.a1"]))
+    figures["noop_statements"] = len(
+        statements_during(server, ["many", "again"], lambda: sync(server, "many", "again"))
+    )
+    figures["noop_statements_of_one"] = len(
+        statements_during(server, ["many", "again"], lambda: sync(server, "many", "again", include=["public.a1"]))
+    )
     return figures
-
-
-def statements(server: Server, work: Callable[[], Any]) -> int:
-    """How many statements the module's sessions send meanwhile: what the server's log tells."""
-    server.execute("postgres", "ALTER SYSTEM SET log_statement = 'all'")
-    server.execute("postgres", "SELECT pg_reload_conf()")
-    time.sleep(0.5)
-    log = server.logfile  # type: ignore[attr-defined]  # of a throwaway server
-    before = log.stat().st_size
-    work()
-    with log.open("rb") as file:
-        file.seek(before)
-        told = len(re.findall(rb"LOG:  (?:statement|execute)", file.read()))
-    server.execute("postgres", "ALTER SYSTEM RESET log_statement")
-    server.execute("postgres", "SELECT pg_reload_conf()")
-    return told
 
 
 def measure(rows: int, buckets: int, aggregates: int) -> dict[str, Any]:

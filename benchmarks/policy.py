@@ -1,4 +1,4 @@
-# Copyright (c) 2026, the dbops.timescale authors
+# Copyright (c) 2026, dbops.timescale contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long timescale_policy_sync takes for many policies, beside psql that runs the same calls one after another.
@@ -21,6 +21,7 @@ from typing import Any
 from tests.support.installations import client_program, find
 from tests.support.playbook import run_module
 from tests.support.servers import Server, start
+from tests.support.statements import statements_during
 
 VERSION, MAJOR = "2.28.3", 15
 
@@ -78,11 +79,6 @@ def psql(server: Server, db: str, statements: list[str]) -> float:
         return time.monotonic() - began
 
 
-def statements_of(server: Server, db: str) -> int:
-    """Statements that a database has seen so far, as pg_stat_statements is not everywhere: committed transactions."""
-    return int(server.execute(db, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")[0][0])
-
-
 def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
@@ -99,10 +95,8 @@ def main() -> None:
         _seconds, foreseen = timed(parameters, check=True)
         plain = psql(server, "plain", foreseen["queries"])
         created, result = timed(parameters)
-        before = statements_of(server, "target")
         again, nothing = timed(parameters)
-        time.sleep(1)
-        seen = statements_of(server, "target") - before
+        seen = len(statements_during(server, ["source", "target"], lambda: timed(parameters)))
     jobs = sum(1 for one in result["objects"] if one["outcome"] == "created" and one["kind"] != "columnstore_settings")
     figures = {
         "hypertables": count,
@@ -112,7 +106,7 @@ def main() -> None:
         "create_to_psql": round(created / plain, 2),
         "noop_s": round(again, 2),
         "noop_to_create": round(again / created, 2),
-        "noop_transactions": seen,
+        "noop_statements": seen,
         "noop_changed": nothing["changed"],
     }
     for name, value in figures.items():

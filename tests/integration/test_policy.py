@@ -15,7 +15,8 @@ from tests.support import catalog
 from tests.support.installations import find
 from tests.support.playbook import run_module
 from tests.support.pool import PAIRS, Pool, Sample
-from tests.support.servers import start
+from tests.support.servers import ThrowawayServer, start
+from tests.support.statements import statements_during
 
 MODULE = "timescale_policy_sync"
 KINDS = ("jobs", "columnstore settings")
@@ -456,3 +457,34 @@ def test_the_apache_edition_is_no_obstacle_where_there_is_nothing_to_bring() -> 
             server.create_database(name, extension_version="2.28.3")
         result = run(Sample(server, "old", server, "new", "postgres"))
         assert (result["changed"], result["queries"], set(result["summary"])) == (False, [], {"present"})
+
+
+MORE_TABLES = """
+DO $$ BEGIN FOR n IN 1..40 LOOP
+  EXECUTE format('CREATE TABLE public.more%s (at timestamptz NOT NULL)', n);
+  PERFORM public.create_hypertable(format('public.more%s', n)::regclass, 'at');
+  EXECUTE format('ALTER TABLE public.more%s OWNER TO sensor_admin', n);
+END LOOP; END $$
+"""
+THEIR_POLICIES = """
+DO $$ BEGIN FOR n IN 1..40 LOOP
+  PERFORM public.add_retention_policy(format('public.more%s', n)::regclass, interval '90 days');
+END LOOP; END $$
+"""
+
+
+def test_number_of_statements_does_not_grow(newest: Sample) -> None:
+    """Neither reading nor the guard asks per policy."""
+    server = newest.target
+    if not isinstance(server, ThrowawayServer):
+        pytest.skip("the log of a given server cannot be read")
+    run(newest, kinds=["retention"], guard="none")
+    few = statements_during(server, [newest.target_db], lambda: run(newest, kinds=["retention"]))
+    on_source(newest, MORE_TABLES)
+    on_target(newest, MORE_TABLES)
+    on_source(newest, THEIR_POLICIES)
+    guarded = statements_during(server, [newest.target_db], lambda: run(newest, kinds=["retention"], check=True))
+    assert len(guarded) <= len(few) + 1, guarded
+    assert len(run(newest, kinds=["retention"])["queries"]) == 40
+    again = statements_during(server, [newest.target_db], lambda: run(newest, kinds=["retention"]))
+    assert len(again) == len(few)

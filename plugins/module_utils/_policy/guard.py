@@ -15,7 +15,7 @@ import dataclasses
 import typing as t
 
 from .ground import relations_of
-from .kinds import kind_of
+from .kinds import KINDS, kind_of
 from .model import Name, jobs_of
 from .outlook import Asker, Threat
 
@@ -25,6 +25,8 @@ if t.TYPE_CHECKING:
     from .model import Job
 
 __all__ = ["State", "read"]
+
+_PROCEDURES = frozenset(kind.procedure for kind in KINDS if kind.option in ("retention", "refresh"))
 
 
 @dataclasses.dataclass
@@ -44,8 +46,8 @@ def threats(wanted: dict[str, t.Any], there: dict[str, t.Any], options: Options)
     """The source's active retention policies that this run may make active, on relations that the target has."""
     if options.scheduled == "paused" and not options.activate:
         return []
-    jobs, existing = jobs_of(wanted), relations_of(there)
-    active = {job.relation for job in jobs_of(there) if _is(job, "retention") and job.scheduled}
+    jobs, existing = jobs_of(wanted, _PROCEDURES), relations_of(there)
+    active = {job.relation for job in jobs_of(there, _PROCEDURES) if _is(job, "retention") and job.scheduled}
     relations = {**relations_of(wanted), **existing}
     children = _children(relations)
     refreshes: dict[Name | None, list[Job]] = {}

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import typing as t
 
@@ -28,11 +29,11 @@ def pair(kind: Kind, wanted: t.Sequence[Job], existing: t.Sequence[Job]) -> list
     Policies are known by their relation, refresh policies by their window too. User jobs have no key: equal ones are
     paired first, then those with the same procedure and config, then a procedure's last one on each side.
     """
-    rounds: list[Key] = [_everything]
+    rounds: list[Key] = []
     if kind.option == "user":
-        rounds += [lambda job: (job.proc_schema, job.proc_name, job.config)]
+        rounds = [_everything, lambda job: (job.proc_schema, job.proc_name, job.config)]
     elif kind.several:
-        rounds += [lambda job: (job.relation, json.dumps([job.values.get(key) for key in kind.keys]))]
+        rounds = [_everything, lambda job: (job.relation, json.dumps([job.values.get(key) for key in kind.keys]))]
     pairs: list[Pair] = []
     left, right = list(wanted), list(existing)
     for key in rounds:
@@ -58,14 +59,13 @@ def _round(
     groups: dict[t.Hashable, list[Job]] = {}
     for job in right:
         groups.setdefault(key(job), []).append(job)
-    counts: dict[t.Hashable, int] = {}
-    for job in left:
-        counts[key(job)] = counts.get(key(job), 0) + 1
+    keys = [key(job) for job in left]
+    counts = collections.Counter(keys)
     pairs: list[Pair] = []
     unpaired: list[Job] = []
-    for job in left:
-        group = groups.get(key(job), [])
-        if group and not (alone and (len(group) > 1 or counts[key(job)] > 1)):
+    for job, its_key in zip(left, keys):
+        group = groups.get(its_key, [])
+        if group and not (alone and (len(group) > 1 or counts[its_key] > 1)):
             pairs.append((job, group.pop(0)))
         else:
             unpaired.append(job)

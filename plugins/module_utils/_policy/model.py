@@ -80,13 +80,19 @@ class Job:
         return {key: value for key, value in merged.items() if value is not None}
 
 
-def jobs_of(document: dict[str, t.Any]) -> list[Job]:
-    """The jobs of a document."""
-    return [_job(entry) for entry in document["jobs"]]
+_FIELDS = tuple(field.name for field in dataclasses.fields(Job))
+
+
+def jobs_of(document: dict[str, t.Any], procedures: t.Container[str] | None = None) -> list[Job]:
+    """The jobs of a document.
+
+    :param procedures: only jobs that run one of these.
+    """
+    return [_job(entry) for entry in document["jobs"] if procedures is None or entry["proc_name"] in procedures]
 
 
 def _job(entry: dict[str, t.Any]) -> Job:
-    plain = {field.name: entry.get(field.name) for field in dataclasses.fields(Job)}
+    plain = {name: entry.get(name) for name in _FIELDS}
     check = (entry["check_schema"], entry["check_name"]) if entry["check_name"] else None
     named = {key: Name.of(entry[key]) for key in ("attached", "relation")}
     return Job(**{**plain, **named, "number": entry["id"], "check": check, "intervals": entry["intervals"] or {}})

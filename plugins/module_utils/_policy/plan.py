@@ -68,6 +68,7 @@ def _policies(context: Context) -> None:
     """Create what is absent, put right what differs, tell what is surplus."""
     for kind, pairs in context.pairs():
         known = any(wanted for wanted, _existing in pairs)
+        creates = any(existing is None for _wanted, existing in pairs)
         equals: collections.Counter[str] = collections.Counter()
         for wanted, existing in pairs:
             if wanted is None and existing is not None:
@@ -75,7 +76,8 @@ def _policies(context: Context) -> None:
             elif wanted is not None and existing is None:
                 _create(context, kind, wanted, equals)
             elif wanted is not None and existing is not None:
-                equals[context.condition(kind, existing)] += 1
+                if creates:
+                    equals[context.condition(kind, existing)] += 1
                 _compare(context, kind, wanted, existing)
 
 

@@ -236,11 +236,10 @@ class Writer:
 
     def _call(self, function: str, arguments: Arguments, positional: int = 1) -> str:
         parts = [
-            value if place < positional else raw(statement("{} => {}", raw(name), value))
+            statement("{}", value) if place < positional else statement("{} => {}", raw(name), value)
             for place, (name, value) in enumerate(arguments)
         ]
-        text = ", ".join(statement("{}", part) for part in parts)
-        return statement("{}({})", identifier(self.schema, function), raw(text))
+        return statement("{}({})", identifier(self.schema, function), raw(", ".join(parts)))
 
     def _id(self, condition: str) -> str:
         return self._one("j.id", condition)
