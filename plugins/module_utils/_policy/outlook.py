@@ -161,7 +161,9 @@ class Asker:
             asked=raw(", ".join(asked)),
             below=raw(", ".join(below) or _NONE_BELOW),
             old=raw(_OLD_BY_CREATION if by_creation else _OLD),
-            chunks=raw("\n  UNION ALL\n  ".join(self._counted(argument, rows) for (argument, _), rows in ages.items())),
+            chunks=raw(
+                "\n  UNION ALL\n  ".join(self._counted(argument, rows) for (argument, _kind), rows in ages.items())
+            ),
         )
 
     def _row(self, number: int, threat: Threat, cutoff: str, created: str) -> str:
