@@ -83,9 +83,11 @@ def _started(folder: Path, play: Any, inventory: Any) -> tuple[subprocess.Popen[
     argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(folder / "inventory.json")]
     env = {**environment(), "TERM": "xterm", "COLUMNS": "200", "JSONL_PATH": str(folder / "events.jsonl")}
     (folder / "events.jsonl").touch()
+    given = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell's children ignore Ctrl-C
     process = subprocess.Popen(
         [*argv, str(folder / "play.json")], stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
     )
+    signal.signal(signal.SIGINT, given)
     os.close(theirs)
     return process, ours
 
