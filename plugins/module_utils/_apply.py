@@ -115,7 +115,7 @@ class _Board:
         """More steps for a small one, and a fair share for the other workers."""
         for _number in range(min(_BATCH - 1, len(self._ready) // (2 * workers)) if first.batch else 0):
             following = self._steps[self._ready[0][2]] if self._ready else None
-            if following is None or not following.batch or bool(following.listed) != bool(first.listed):
+            if following is None or not following.batch or following.listed[:1] != first.listed[:1]:
                 return
             step = self._pop()
             if step is None:
@@ -237,8 +237,8 @@ class _Worker(threading.Thread):
     def _run_batch(self, steps: t.Sequence[Step]) -> bool:
         """Run small steps together; False when that did not work, and each has to run on its own.
 
-        In one transaction and two round trips, or as one ANALYZE, which commits after each relation. False also when
-        the server had something to say: each step's own notices belong to its outcome.
+        In one transaction and two round trips, or as one statement that lists them. False also when the server had
+        something to say: each step's own notices belong to its outcome.
         """
         started, started_at = time.monotonic(), time.time()
         try:
@@ -258,8 +258,8 @@ class _Worker(threading.Thread):
         return True
 
     def _execute_together(self, database: Database, steps: t.Sequence[Step]) -> None:
-        if all(step.listed for step in steps):
-            database.execute("ANALYZE " + ", ".join(step.listed for step in steps))
+        if steps[0].listed:
+            database.execute(f"{steps[0].listed[0]} " + ", ".join(step.listed[1] for step in steps))
             if database.take_notices():
                 raise _NotTogether
             return

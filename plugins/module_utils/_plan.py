@@ -63,9 +63,8 @@ class Step:
     :param size: bytes that it reads, 0 when unknown; only for telling how long it may take.
     :param atomic: run all statements in one transaction (True), or each on its own in autocommit (False).
     :param batch: it is small and may share a transaction with others; if one of them fails, each runs on its own.
-    :param listed: what ANALYZE names. Small steps that have it share one statement, ``ANALYZE a, b``, in which the
-        server commits after each relation (manual, ANALYZE); a transaction would reset the activity counters of
-        relations whose new statistics a failure rolls back.
+    :param listed: verb and object of a statement that takes a list. Small steps with one verb share one statement,
+        ``verb a, b``, in place of a transaction.
     :param exclusive: names of relations that no other running step may name at all.
     :param shared: names of relations that other running steps may name as shared, but not as exclusive.
     :param done_when: a query that gives true when the object is already as wanted, or what makes that query, empty for
@@ -92,7 +91,7 @@ class Step:
     size: int = 0
     atomic: bool = True
     batch: bool = False
-    listed: str = ""
+    listed: tuple[str, ...] = ()
     exclusive: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     done_when: str | t.Callable[[], str] = ""

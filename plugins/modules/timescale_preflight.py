@@ -189,14 +189,14 @@ from ansible_collections.dbops.timescale.plugins.module_utils._versions import p
 
 def work(session: Session) -> dict[str, t.Any]:
     session.open_source()
-    facts, wanted = session.wanted("preflight", read)
+    facts, wanted, existing = session.read_both("preflight", read)
     target = session.target.facts
     params = session.params
     maps = params["owner_map"] or {}, params["tablespace_map"] or {}
     options = Options(max(1, params["jobs"]), session.source is not None, *maps)
     found = [
         *client_problems(params, facts),
-        *find_problems(wanted, facts, read(session.target), target, options),
+        *find_problems(wanted, facts, existing, target, options),
     ]
     problems = [problem for problem in found if problem.severe]
     cautions = [problem for problem in found if not problem.severe]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.support.installations import find
 from tests.support.playbook import run_module
 from tests.support.pool import Pool
 from tests.support.servers import Server, ThrowawayServer
+from tests.support.statements import statements_during
 
 # (PostgreSQL major, TimescaleDB version); without a version the plain sample.
 # PostgreSQL 12 to 14 and 17 join in where they are installed (PGBIN).
@@ -53,6 +55,13 @@ class Place:
         """Up to PostgreSQL 14 counters are what a file said half a second ago."""
         if self.major < 15:
             time.sleep(0.6)
+
+
+def empty_place(servers: Pool, name: str, major: int, version: str) -> Place:
+    """A database without a sample, and a role ``one`` on its server."""
+    server = servers.server(major, version)
+    server.create_role("one")
+    return Place(server, server.create_database(name, extension_version=version), version, major)
 
 
 @pytest.fixture(params=PLACES, ids=lambda place: f"{place[1] or 'plain'}-on-{place[0]}")
@@ -172,10 +181,7 @@ def test_a_table_that_stays_without_statistics(bare: Place) -> None:
 
 def test_chunks_of_somebody_else(servers: Pool) -> None:
     """They are told, and do not make every run a change."""
-    server = servers.server(15, "2.28.3")
-    server.create_role("one")
-    db = server.create_database("chunks_of_others", extension_version="2.28.3")
-    place = Place(server, db, "2.28.3", 15)
+    place = empty_place(servers, "chunks_of_others", 15, "2.28.3")
     place.ask("CREATE SCHEMA one AUTHORIZATION one; CREATE TABLE one.h (at date NOT NULL)")
     place.ask("ALTER TABLE one.h OWNER TO one")
     place.ask("SELECT create_hypertable('one.h', 'at', chunk_time_interval => interval '1 day')")
@@ -189,7 +195,7 @@ def test_chunks_of_somebody_else(servers: Pool) -> None:
     assert "hypertable one.h" in str(again["warnings"])
     assert place.run("postgres")["summary"] == {"altered": 1}
     assert place.run("one")["summary"] == {"present": 1}
-    server.drop_database(db)
+    place.server.drop_database(place.db)
 
 
 def test_notices_beyond_fifty_are_kept(bare: Place) -> None:
@@ -379,11 +385,9 @@ def test_small_tables_share_a_statement_and_one_that_fails_does_not_stop_the_res
     assert bare.run("postgres", jobs=1)["queries"] == ['ANALYZE "one"."s30"']
     assert bare.run("postgres", scope="all", jobs=1)["summary"] == {"altered": 62}
     if isinstance(bare.server, ThrowawayServer):
-        bare.ask(f"ALTER DATABASE {bare.db} SET log_statement = 'all'")
-        begin = bare.server.logfile.stat().st_size
-        result = bare.run("postgres", scope="all", jobs=1)
-        log = bare.server.logfile.read_text(encoding="utf-8")[begin:]
-        assert (len(result["queries"]), log.count("statement: ANALYZE") < 20) == (62, True)
+        run = functools.partial(bare.run, "postgres", scope="all", jobs=1)
+        sent = statements_during(bare.server, [bare.db], run)
+        assert (len(run()["queries"]), sum("statement: ANALYZE" in line for line in sent) < 20) == (62, True)
 
 
 # Of a tree together, of each part, and what pg_class says.
@@ -400,14 +404,11 @@ STATISTICS = (
 @pytest.mark.parametrize(("major", "version"), [place for place in PLACES if place[1]])
 def test_a_hypertable_spread_over_connections(servers: Pool, major: int, version: str) -> None:
     """Each chunk once, the same statistics as one plain ANALYZE leaves, also those of expressions and extended ones."""
-    server = servers.server(major, version)
-    server.create_role("one")
-    db = server.create_database("spread", extension_version=version)
-    place = Place(server, db, version, major)
+    place = empty_place(servers, "spread", major, version)
     place.ask("GRANT CREATE ON SCHEMA public TO one")
 
     def as_one(text: str) -> Any:
-        return server.execute(db, text, user="one")
+        return place.server.execute(place.db, text, user="one")
 
     as_one("CREATE TABLE public.readings (at timestamptz NOT NULL, kind int, part int) WITH (autovacuum_enabled = off)")
     as_one("SELECT create_hypertable('public.readings', 'at', chunk_time_interval => interval '1 day')")
@@ -433,14 +434,12 @@ def test_a_hypertable_spread_over_connections(servers: Pool, major: int, version
     as_one("ALTER TABLE public.readings SET (timescaledb.compress, timescaledb.compress_segmentby = 'kind')")
     as_one("SELECT public.compress_chunk(c) FROM public.show_chunks('public.readings') AS c LIMIT 1")
     assert len(place.run("one", scope="all")["queries"]) == 1
-    server.drop_database(db)
+    place.server.drop_database(place.db)
 
 
 def test_stages_of_a_hypertable(servers: Pool) -> None:
     """Rough statistics first; the last stage leaves the usual ones, and nothing is left to do."""
-    server = servers.server(15, "2.28.3")
-    db = server.create_database("stages", extension_version="2.28.3")
-    place = Place(server, db, "2.28.3", 15)
+    place = empty_place(servers, "stages", 15, "2.28.3")
     place.ask("CREATE TABLE public.h (at date NOT NULL, n int)")
     place.ask("SELECT create_hypertable('public.h', 'at', chunk_time_interval => interval '1 day')")
     place.ask("INSERT INTO public.h SELECT date '2026-01-01' + n % 5, n FROM generate_series(1, 5000) AS n")
@@ -451,4 +450,4 @@ def test_stages_of_a_hypertable(servers: Pool) -> None:
     bounds = place.ask("SELECT DISTINCT cardinality(histogram_bounds::text::int[]) FROM pg_stats WHERE attname = 'n'")
     assert bounds == [(101,)]
     assert not place.run("postgres", stages=True)["changed"]
-    server.drop_database(db)
+    place.server.drop_database(place.db)

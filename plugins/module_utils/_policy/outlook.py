@@ -19,8 +19,6 @@ from .model import Name
 from .statements import regclass
 
 if t.TYPE_CHECKING:
-    from psycopg2.sql import Composable
-
     from .._connection import Database
     from .model import Job
 
@@ -106,6 +104,20 @@ class Threat:
     refreshes: list[Job]
 
 
+class _Age(t.NamedTuple):
+    """How old is too old, as SQL.
+
+    :param argument: of show_chunks; ``kind`` and ``value``: the type and the text of what it is given.
+    :param cutoff: as internal time; ``created``: as moment of a chunk's creation. One of them is not NULL.
+    """
+
+    argument: str
+    kind: str
+    value: str
+    cutoff: str = "NULL::pg_catalog.int8"
+    created: str = "NULL::pg_catalog.timestamptz"
+
+
 class Asker:
     """Asks the target: one statement for all policies, one more for each whose aggregates lag behind."""
 
@@ -147,15 +159,15 @@ class Asker:
         return f"{self.functions}.{function}({value})" if function else ""
 
     def _question(self, found: t.Sequence[Threat]) -> str:
-        asked, below, by_creation = [], [], False
+        asked, below = [], []
         ages: dict[tuple[str, str], list[str]] = {}
         for number, threat in enumerate(found):
-            cutoff, created, age = self._age(threat)
-            by_creation = by_creation or "drop_created_before" in threat.job.values
-            asked.append(self._row(number, threat, cutoff, created))
+            age = self._age(threat)
+            asked.append(_asked(number, threat, age))
             below += [_named(number, name) for name in threat.below if name in self.relations]
-            counted = statement("({}, {}, {})", literal(number), regclass(threat.relation), raw(age[2]))
-            ages.setdefault(age[:2], []).append(counted)
+            counted = statement("({}, {}, {})", literal(number), regclass(threat.relation), raw(age.value))
+            ages.setdefault((age.argument, age.kind), []).append(counted)
+        by_creation = any(argument == "created_before" for argument, _kind in ages)
         return statement(
             _JUDGEMENT,
             asked=raw(", ".join(asked)),
@@ -166,35 +178,21 @@ class Asker:
             ),
         )
 
-    def _row(self, number: int, threat: Threat, cutoff: str, created: str) -> str:
-        behind = ", ".join(_behind(threat, refresh) for refresh in threat.refreshes)
-        return statement(
-            "({}, {}, {}, {}, {}, {}, {})",
-            literal(number),
-            typed(threat.relation.schema, "pg_catalog.text"),
-            typed(threat.relation.name, "pg_catalog.text"),
-            literal(threat.relation.aggregate),
-            raw(cutoff),
-            raw(created),
-            raw(f"pg_catalog.json_build_array({behind})"),
-        )
-
     def _counted(self, argument: str, rows: t.Sequence[str]) -> str:
         show = identifier(self.database.extension_schema, "show_chunks")
         return statement(_COUNTED, show, raw(argument), raw(", ".join(rows)))
 
-    def _age(self, threat: Threat) -> tuple[str, str, tuple[str, str, str]]:
-        """The policy's cut-off as internal time, as moment of creation, and for show_chunks: argument, type, value."""
+    def _age(self, threat: Threat) -> _Age:
         values = threat.job.values
         if "drop_created_before" in values:
-            age = _render(typed(values["drop_created_before"], "pg_catalog.interval"))
-            return "NULL::pg_catalog.int8", f"pg_catalog.now() - {age}", ("created_before", "interval", age)
-        after, never = _render(offset(values["drop_after"], "bigint")), "NULL::pg_catalog.timestamptz"
+            age = statement("{}", typed(values["drop_created_before"], "pg_catalog.interval"))
+            return _Age("created_before", "interval", age, created=f"pg_catalog.now() - {age}")
+        after = statement("{}", offset(values["drop_after"], "bigint"))
         if isinstance(values["drop_after"], int):
             limit = f"({self._integer_now(threat.relation)}() - {after})::pg_catalog.int8"
-            return limit, never, ("older_than", "integer", limit)
+            return _Age("older_than", "integer", limit, cutoff=limit)
         limit = f"(EXTRACT(epoch FROM pg_catalog.now() - {after}) * 1000000)::pg_catalog.int8"
-        return limit, never, ("older_than", "interval", after)
+        return _Age("older_than", "interval", after, cutoff=limit)
 
     def _integer_now(self, relation: Name) -> str:
         entry = self.relations[relation]
@@ -214,10 +212,20 @@ def _behind(threat: Threat, refresh: Job) -> str:
     return statement("{} > {}", offset(start, "bigint"), offset(keep, "bigint"))
 
 
+def _asked(number: int, threat: Threat, age: _Age) -> str:
+    behind = ", ".join(_behind(threat, refresh) for refresh in threat.refreshes)
+    return statement(
+        "({}, {}, {}, {}, {}, {}, {})",
+        literal(number),
+        typed(threat.relation.schema, "pg_catalog.text"),
+        typed(threat.relation.name, "pg_catalog.text"),
+        literal(threat.relation.aggregate),
+        raw(age.cutoff),
+        raw(age.created),
+        raw(f"pg_catalog.json_build_array({behind})"),
+    )
+
+
 def _named(number: int, name: Name) -> str:
     schema, relation = typed(name.schema, "pg_catalog.text"), typed(name.name, "pg_catalog.text")
     return statement("({}, {}, {})", literal(number), schema, relation)
-
-
-def _render(value: Composable) -> str:
-    return statement("{}", value)

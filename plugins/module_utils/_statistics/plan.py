@@ -217,7 +217,7 @@ def _steps(relation: Relation, reason: str, facts: Facts, options: Options) -> l
                 weight=_weight(relation) + (_STAGE_WEIGHT * (len(stages) - number) if options.stages else 0),
                 size=_weight(relation),
                 batch=not alone,
-                listed="" if alone else text.partition(" ")[2],
+                listed=() if alone else tuple(text.split(" ", 1)),
                 settings={} if target is None else {"default_statistics_target": str(target)},
                 tolerated={"42P01": DROPPED, "3F000": DROPPED},
                 details={**_details(relation), **({} if target is None else {"statistics_target": target})},
@@ -247,10 +247,10 @@ def _spread(relation: Relation, reason: str, facts: Facts) -> list[Step]:
     gone = {"42P01": DROPPED, "3F000": DROPPED}
     steps = []
     for schema, name, weight in relation["tree"]["apart"]:
-        listed = statement("{}", identifier(schema, name))
-        step = Step(Identity("chunk", schema, name), "analyze", (f"ANALYZE {listed}",), part_of=whole.label)
+        listed = ("ANALYZE", statement("{}", identifier(schema, name)))
+        step = Step(Identity("chunk", schema, name), "analyze", (" ".join(listed),), part_of=whole.label)
         step.weight = step.size = weight
-        step.batch, step.listed = (True, listed) if weight <= _SMALL else (False, "")
+        step.batch, step.listed = (True, listed) if weight <= _SMALL else (False, ())
         step.tolerated = gone
         steps.append(step)
     last = Step(whole, "analyze", (root,), reason, work=analyze_root(root), tolerated=gone, details=_details(relation))

@@ -11,7 +11,7 @@ import contextlib
 import typing as t
 
 from .._connection import Database
-from .._errors import StatementFailed
+from .._errors import ConnectionFailed, StatementFailed, TimescaleError
 
 __all__ = ["analyze_root"]
 
@@ -25,26 +25,36 @@ _SAME_AGAIN = ("55P03", "40P01", "57014")
 def analyze_root(text: str) -> t.Callable[[Database], None]:
     """Make the work of a root whose chunks have steps of their own.
 
-    Where the server refuses it without the library (an expression calls one of its functions, say), the statement
-    runs as usual, and does the chunks a second time.
+    Where the server refuses that (a session too many, say, or an expression that needs the library), the statement runs
+    as usual, and does the chunks a second time.
 
     :param text: the ANALYZE of the hypertable.
     """
 
     def work(database: Database) -> None:
-        alone = database.another(_WITHOUT_LIBRARY)
         try:
-            alone.execute(text)
-            database.connection.notices.extend(alone.connection.notices)
-        except StatementFailed as error:
-            state = str(error.details.get("sqlstate", ""))
-            if state in _SAME_AGAIN or state.startswith(("08", "57P")):
+            _without_library(database, text)
+        except (ConnectionFailed, StatementFailed) as error:
+            if _same_again(error):
                 raise
             database.execute(text)
-        finally:
-            # Behind a pooler the server's session may live on for somebody else.
-            with contextlib.suppress(StatementFailed):
-                alone.execute("RESET timescaledb.disable_load")
-            alone.close()
 
     return work
+
+
+def _without_library(database: Database, text: str) -> None:
+    alone = database.another(_WITHOUT_LIBRARY)
+    try:
+        alone.execute(text)
+        database.connection.notices.extend(alone.connection.notices)
+    finally:
+        # Behind a pooler the server's session may live on for somebody else.
+        with contextlib.suppress(StatementFailed):
+            alone.execute("RESET timescaledb.disable_load")
+        alone.close()
+
+
+def _same_again(error: TimescaleError) -> bool:
+    """Whether the plain statement would meet the same; it needs no session of its own, which can be one too many."""
+    state = str(error.details.get("sqlstate", ""))
+    return isinstance(error, StatementFailed) and (state in _SAME_AGAIN or state.startswith(("08", "57P")))
