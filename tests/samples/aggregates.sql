@@ -1,4 +1,4 @@
--- Copyright (c) 2026, the dbops.timescale authors
+-- Copyright (c) 2026, dbops.timescale contributors
 -- GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --

@@ -1,4 +1,4 @@
-# Copyright (c) 2026, the dbops.timescale authors
+# Copyright (c) 2026, dbops.timescale contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes each task result as one line of JSON, exactly as callbacks get it."""
@@ -16,7 +16,7 @@ name: jsonl
 type: notification
 short_description: Task results as lines of JSON
 description: Appends one JSON object per result to the file that the environment variable JSONL_PATH names.
-author: dbops.timescale authors
+author: dbops.timescale contributors
 """
 
 
