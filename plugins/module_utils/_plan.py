@@ -243,6 +243,8 @@ def _diff_block(label: str, text: str) -> str:
 def _finding_result(finding: Finding) -> dict[str, t.Any]:
     entry: dict[str, t.Any] = {**finding.object.as_result(), "outcome": finding.outcome}
     entry.update(reason=finding.reason, hint=finding.hint, duration_ms=0)
+    if finding.aside:
+        entry["aside"] = True
     return {**entry, **finding.details}
 
 

@@ -46,6 +46,7 @@ class Meter:
         self.began = time.monotonic()
         self.running: dict[str, Running] = {}
         self.done: dict[str, float] = {}  # seconds that each step took
+        self._told = 0.0
 
     def figures(self) -> dict[str, t.Any]:
         """What can be told now, as plain data."""
@@ -61,12 +62,18 @@ class Meter:
             "done": len(self.done),
             "elapsed": round(elapsed, 1),
             "left": None if left is None else round(left, 1),
-            "fraction": round(self._fraction(shares, left, elapsed), 4),
+            "fraction": round(self._rising(self._fraction(shares, left, elapsed)), 4),
             "bytes": total,
             "bytes_done": int(moved),
             "bytes_per_second": int(moved / elapsed) if elapsed > 0 else 0,
             "running": [_running_figures(one, now) for one in running],
         }
+
+    def _rising(self, fraction: float) -> float:
+        """What is told never falls, and is a whole only when every step is done."""
+        most = 1.0 if len(self.done) == len(self.steps) else 0.99
+        self._told = max(self._told, min(fraction, most))
+        return self._told
 
     def _fraction(self, shares: t.Mapping[str, float], left: float | None, elapsed: float) -> float:
         if left is not None and elapsed + left > 0:

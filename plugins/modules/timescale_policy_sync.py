@@ -213,6 +213,10 @@ objects:
       returned: when there is any
       type: list
       elements: str
+    aside:
+      description: True for what is no difference, as TimescaleDB keeps it itself or the options leave it out.
+      type: bool
+      returned: when it is
     planned:
       description: In check mode, that it stands on something that an earlier stage of the same run creates.
       type: bool

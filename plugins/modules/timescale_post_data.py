@@ -280,6 +280,10 @@ objects:
       returned: when there is any
       type: list
       elements: str
+    aside:
+      description: True for what is no difference, as TimescaleDB keeps it itself or the options leave it out.
+      type: bool
+      returned: when it is
     planned:
       description: True in check mode, for what stands on something that an earlier task of the same run creates.
       type: bool

@@ -217,6 +217,10 @@ objects:
     hint:
       description: What to do about it.
       type: str
+    aside:
+      description: True for what the roles may not read whole. It is not compared, and does not count in RV(equal).
+      type: bool
+      returned: when it is
     rows:
       description: Number of rows on V(source) and V(target).
       returned: for rows and contents

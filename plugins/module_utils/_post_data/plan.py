@@ -282,7 +282,7 @@ class _Planner:
             return False
         build = chunk_build(table.name, thing, self.options.strategy, version)
         last = self._step(item, thing, (build.last,), "create")
-        last.work, last.weight, last.batch = build.work, 0, False
+        last.work, last.weight, last.size, last.batch = build.work, 0, 0, False
         parts = [
             dataclasses.replace(
                 last,
@@ -290,6 +290,7 @@ class _Planner:
                 statements=(text,),
                 key=f"{last.key} on {dotted(chunk.name)}",
                 weight=chunk.bytes,
+                size=chunk.bytes,
                 done_when=functools.partial(chunk_done, chunk.name, text),
                 part_of=last.key,
                 work=None,

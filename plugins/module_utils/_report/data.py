@@ -48,8 +48,8 @@ def report_data(stages: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> 
         "target": _place(about.get("target")),
         "versions": _versions(told),
         "stages": told,
-        "attention": _attention(told),
     }
+    data["attention"], data["aside"] = _unsettled(told)
     data["outcome"], data["verdict"] = _verdict(data)
     return {**data, "commands": _commands(data, about)}
 
@@ -108,15 +108,20 @@ def _versions(stages: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     return found
 
 
-def _attention(stages: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Everything that is not as the source has it, worst first. What a later stage settled is left out."""
+def _unsettled(stages: t.Sequence[dict[str, t.Any]]) -> tuple[list[dict[str, t.Any]], list[dict[str, t.Any]]]:
+    """Everything that is not as the source has it, worst first, and apart from it what is no difference.
+
+    What a later stage settled is left out. What the verification may not read is unknown, so it is never set aside.
+    """
     last: dict[tuple[str, ...], dict[str, t.Any]] = {}
     for stage in stages:
         for entry in stage["objects"]:
             last[_identity(stage["key"], entry)] = {"stage": stage["title"], **entry}
     found = [entry for entry in last.values() if entry.get("outcome") not in _SETTLED]
     order = {outcome: place for place, outcome in enumerate(TOLD)}
-    return sorted(found, key=lambda entry: order.get(str(entry.get("outcome")), len(order)))
+    found.sort(key=lambda entry: order.get(str(entry.get("outcome")), len(order)))
+    aside = [entry for entry in found if entry.get("aside") and entry["stage"] != STAGES["verification"]]
+    return [entry for entry in found if entry not in aside], aside
 
 
 def _identity(stage: str, entry: t.Mapping[str, t.Any]) -> tuple[str, ...]:

@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 import html
+import re
 import typing as t
 
 from .style import STYLE
 
-__all__ = ["badge", "document", "duration", "section", "table", "text"]
+__all__ = ["badge", "document", "duration", "name", "section", "table", "text"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -22,6 +23,11 @@ def text(value: t.Any) -> str:
     shown = "" if value is None else str(value)
     clean = "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in shown)
     return html.escape(clean, quote=True).replace("{", "&#123;").replace("}", "&#125;")
+
+
+def name(value: t.Any) -> str:
+    """An object's name or an address as text that may go on in the next line after its dots, dashes and slashes."""
+    return re.sub(r"([._:/]+)", r"\1<wbr>", text(value))
 
 
 def document(title: str, body: str) -> str:
@@ -47,28 +53,32 @@ def badge(outcome: str) -> str:
     return f'<span class="badge {text(name)}">{text(outcome)}</span>'
 
 
-def table(head: t.Sequence[str], rows: t.Iterable[t.Sequence[str]], numbers: t.Collection[int] = ()) -> str:
-    """A table that becomes a list of cards on a phone.
+def table(
+    head: t.Sequence[str],
+    rows: t.Iterable[t.Sequence[str]],
+    numbers: t.Collection[int] = (),
+    short: t.Collection[int] = (),
+) -> str:
+    """A table that becomes a list of cards on a phone. A column without any cell is left out.
 
     :param rows: cells of finished HTML.
     :param numbers: columns to align right.
+    :param short: columns whose cells stay on one line.
     """
+    lines = list(rows)
+    shown = [place for place in range(len(head)) if any(line[place] for line in lines)]
 
     def kind(place: int) -> str:
-        return ' class="number"' if place in numbers else ""
+        names = [name for name, places in (("number", numbers), ("short", short)) if place in places]
+        return f' class="{" ".join(names)}"' if names else ""
 
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f'<td{kind(n)} data-label="{text(head[n])}">{cell}</td>' if cell else "<td></td>"
-            for n, cell in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
+    def cell(place: int, content: str) -> str:
+        return f'<td{kind(place)} data-label="{text(head[place])}">{content}</td>' if content else "<td></td>"
+
+    body = "\n".join(f"<tr>{''.join(cell(place, line[place]) for place in shown)}</tr>" for line in lines)
     if not body:
         return ""
-    titles = "".join(f"<th{kind(place)}>{text(title)}</th>" for place, title in enumerate(head))
+    titles = "".join(f"<th{kind(place)}>{text(head[place])}</th>" for place in shown)
     return f"<table>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 

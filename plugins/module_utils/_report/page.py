@@ -11,7 +11,7 @@ import json
 import typing as t
 
 from .data import FORMAT, TOLD, label_of
-from .markup import badge, document, duration, section, table, text
+from .markup import badge, document, duration, name, section, table, text
 from .timeline import timeline
 
 __all__ = ["index_page", "report_page"]
@@ -30,6 +30,7 @@ _COMMON = (
     "started_at",
     "stage",
     "notices",
+    "aside",
 )
 
 
@@ -39,6 +40,7 @@ def report_page(data: t.Mapping[str, t.Any]) -> str:
     body = [
         _head(data),
         section("Needs attention", _stopped(data), _problems(data), _attention(data["attention"])),
+        section("Left aside", _aside(data["aside"])),
         section("Go on", _commands(data["commands"])),
         section("Stages", _stages(data["stages"])),
         section("Timeline", timeline(data["stages"])),
@@ -63,8 +65,8 @@ def index_page(reports: t.Iterable[str]) -> str:
             badge(one["outcome"]),
             text(one["verdict"]),
             text(len(one["attention"])),
-            text(one["target"]),
-            text(one["written_at"]),
+            name(one["target"]),
+            text(_moment(one["written_at"])),
         )
         for one in found
     ]
@@ -73,7 +75,9 @@ def index_page(reports: t.Iterable[str]) -> str:
         counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
     totals = " ".join(f"{badge(outcome)} {count}" for outcome, count in sorted(counts.items()))
     head = ("Database", "Outcome", "What that means", "To settle", "Target", "Written")
-    return document("Migrations", f"<h1>Migrations</h1>\n<p>{totals}</p>\n{table(head, rows, numbers=(3,))}")
+    return document(
+        "Migrations", f"<h1>Migrations</h1>\n<p>{totals}</p>\n{table(head, rows, numbers=(3,), short=(1, 5))}"
+    )
 
 
 def _reports(texts: t.Iterable[str]) -> t.Iterator[dict[str, t.Any]]:
@@ -89,7 +93,7 @@ def _reports(texts: t.Iterable[str]) -> t.Iterator[dict[str, t.Any]]:
 def _head(data: t.Mapping[str, t.Any]) -> str:
     facts = [("Source", _side(data, "source")), ("Target", _side(data, "target"))]
     elapsed = sum(stage["elapsed_ms"] or 0 for stage in data["stages"])
-    facts += [("Written", text(data["written_at"])), ("Time in stages", text(duration(elapsed)))]
+    facts += [("Written", text(_moment(data["written_at"]))), ("Time in stages", text(duration(elapsed)))]
     cells = "".join(f"<div><small>{text(name)}</small><b>{value}</b></div>" for name, value in facts)
     mode = " <small>(check mode)</small>" if data["check_mode"] else ""
     return (
@@ -103,7 +107,7 @@ def _side(data: t.Mapping[str, t.Any], side: str) -> str:
     versions = data["versions"].get(side) or {}
     told = [f"PostgreSQL {versions['postgresql']}"] if versions.get("postgresql") else []
     told += [f"TimescaleDB {versions['timescaledb']}"] if versions.get("timescaledb") else []
-    return f"{text(data[side] or 'not named')}<br><small>{text(', '.join(told))}</small>"
+    return f"{name(data[side] or 'not named')}<br><small>{text(', '.join(told))}</small>"
 
 
 def _stopped(data: t.Mapping[str, t.Any]) -> str:
@@ -129,22 +133,28 @@ def _problems(data: t.Mapping[str, t.Any]) -> str:
         for kind in ("problems", "cautions"):
             for one in stage.get(kind) or []:
                 word = badge("failed" if kind == "problems" else "attention")
-                where = f"{text(one.get('object'))}<br><small>{text(one.get('side'))}</small>"
+                where = f"{name(one.get('object'))}<br><small>{text(one.get('side'))}</small>"
                 rows.append((word, where, text(one.get("problem")), text(one.get("remedy"))))
-    return table(("Preflight", "Object", "Problem", "Remedy"), rows)
+    return table(("Preflight", "Object", "Problem", "Remedy"), rows, short=(0,))
 
 
 def _attention(entries: t.Iterable[t.Mapping[str, t.Any]]) -> str:
     rows = [
         (
             badge(str(one.get("outcome"))),
-            f"{text(label_of(one))}<br><small>{text(one.get('kind'))}, {text(one.get('stage'))}</small>",
+            f"{name(label_of(one))}<br><small>{text(one.get('kind'))}, {text(one.get('stage'))}</small>",
             text(one.get("reason")) + _slices(one),
             text(one.get("hint")),
         )
         for one in entries
     ]
-    return table(("Outcome", "Object", "Reason", "Remedy"), rows)
+    return table(("Outcome", "Object", "Reason", "Remedy"), rows, short=(0,))
+
+
+def _aside(entries: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    """What is no difference: told, but behind a line that can be opened."""
+    head = f"{len(entries)} objects that TimescaleDB keeps itself, or that the options leave out"
+    return f"<details><summary>{text(head)}</summary>\n{_attention(entries)}\n</details>" if entries else ""
 
 
 def _slices(entry: t.Mapping[str, t.Any]) -> str:
@@ -158,7 +168,16 @@ def _slices(entry: t.Mapping[str, t.Any]) -> str:
 
 
 def _commands(commands: t.Iterable[t.Mapping[str, str]]) -> str:
-    return "\n".join(f"<p>{text(one['why'])}</p>\n<pre>{text(one['command'])}</pre>" for one in commands)
+    return "\n".join(f"<p>{text(one['why'])}</p>\n<pre>{_words(one['command'])}</pre>" for one in commands)
+
+
+def _words(command: str) -> str:
+    """A command whose lines end between words only: a browser would break ``--check`` after its first dash."""
+    return " ".join(f'<span class="word">{text(word)}</span>' for word in command.split(" "))
+
+
+def _moment(iso: t.Any) -> str:
+    return str(iso).replace("T", " ").replace("+00:00", " UTC")
 
 
 def _stages(stages: t.Iterable[t.Mapping[str, t.Any]]) -> str:
@@ -175,7 +194,7 @@ def _stages(stages: t.Iterable[t.Mapping[str, t.Any]]) -> str:
                 text(duration(stage["elapsed_ms"])),
             )
         )
-    return table(("Stage", "State", "Objects", "Statements", "Time"), rows, numbers=(3, 4))
+    return table(("Stage", "State", "Objects", "Statements", "Time"), rows, numbers=(3, 4), short=(0, 1, 4))
 
 
 def _counts(objects: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, int]:
@@ -190,10 +209,10 @@ def _slowest(stages: t.Iterable[t.Mapping[str, t.Any]]) -> str:
     steps = [(stage["title"], one) for stage in stages for one in stage["objects"] if one.get("duration_ms")]
     steps.sort(key=lambda pair: -pair[1]["duration_ms"])
     rows = [
-        (text(duration(one["duration_ms"])), text(label_of(one)), text(one.get("kind")), text(title))
+        (text(duration(one["duration_ms"])), name(label_of(one)), text(one.get("kind")), text(title))
         for title, one in steps[:_SLOWEST]
     ]
-    return table(("Time", "Object", "Kind", "Stage"), rows)
+    return table(("Time", "Object", "Kind", "Stage"), rows, short=(0, 2, 3))
 
 
 def _merged(*lists: t.Iterable[t.Mapping[str, t.Any]]) -> list[t.Mapping[str, t.Any]]:
@@ -213,13 +232,13 @@ def _listed(objects: t.Iterable[t.Mapping[str, t.Any]]) -> str:
     rows = [
         (
             badge(str(one.get("outcome"))),
-            f"{text(label_of(one))}<br><small>{text(one.get('kind'))}</small>",
+            f"{name(label_of(one))}<br><small>{text(one.get('kind'))}</small>",
             text(one.get("reason")),
             _more(one),
         )
         for one in objects
     ]
-    return table(("Outcome", "Object", "What", "More"), rows)
+    return table(("Outcome", "Object", "What", "More"), rows, short=(0,))
 
 
 def _more(entry: t.Mapping[str, t.Any]) -> str:
@@ -239,7 +258,7 @@ def _verification(stage: t.Mapping[str, t.Any]) -> str:
     rows = [
         (
             badge(str(one.get("outcome"))),
-            f"{text(label_of(one))}<br><small>{text(one.get('kind'))}</small>",
+            f"{name(label_of(one))}<br><small>{text(one.get('kind'))}</small>",
             text(one["rows"].get("source")),
             text(one["rows"].get("target")),
             text(one.get("source_stale") or ""),
@@ -248,7 +267,7 @@ def _verification(stage: t.Mapping[str, t.Any]) -> str:
         if isinstance(one.get("rows"), dict)
     ]
     head = ("Outcome", "Object", "Rows on the source", "Rows on the target", "Left out as stale")
-    return f"<p>{text(verdict)}</p>\n{table(head, rows, numbers=(2, 3, 4))}"
+    return f"<p>{text(verdict)}</p>\n{table(head, rows, numbers=(2, 3, 4), short=(0, 2, 3, 4))}"
 
 
 def _all_objects(stages: t.Iterable[t.Mapping[str, t.Any]]) -> str:
@@ -257,7 +276,7 @@ def _all_objects(stages: t.Iterable[t.Mapping[str, t.Any]]) -> str:
         for outcome in _OUTCOMES:
             names = [f"{one.get('kind')} {label_of(one)}" for one in stage["objects"] if one.get("outcome") == outcome]
             if names:
-                items = "".join(f"<li>{text(name)}</li>" for name in names)
+                items = "".join(f"<li>{name(one)}</li>" for one in names)
                 head = f"{text(stage['title'])}: {len(names)} {text(outcome)}"
                 parts.append(f'<details><summary>{head}</summary><ul class="names">{items}</ul></details>')
     return "\n".join(parts)

@@ -47,7 +47,10 @@ table { width: 100%; border-collapse: collapse; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
 th { font-size: .875rem; color: var(--soft); font-weight: 600; overflow-wrap: normal; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+td { min-width: 6rem; }
+td.number, th.number { text-align: right; }
+td.short { min-width: 0; white-space: nowrap; }
+.word { display: inline-block; max-width: 100%; }
 summary { cursor: pointer; padding: .3rem 0; font-weight: 600; }
 ul.names { columns: 20rem; margin: .3rem 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
@@ -57,14 +60,16 @@ ul.names { columns: 20rem; margin: .3rem 0; padding-left: 1.2rem; overflow-wrap:
   table, tbody, tr, td { display: block; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tr { border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .7rem; margin: .5rem 0; }
-  td, td.number { border: 0; padding: .1rem 0; text-align: left; white-space: normal; }
+  td, td.number, td.short { border: 0; padding: .1rem 0; text-align: left; white-space: normal; }
   td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); font-size: .875rem; }
   td:empty { display: none; }
 }
 @media print {
   :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #aaa; --card: #fff; --good: #05441f;
     --warn: #5c3c00; --bad: #8a0f08; --info: #003a75; }
+  body { font-size: 10pt; }
   main { max-width: none; padding: 0; }
+  table { font-size: 9pt; }
   h2, tr, .facts > div, .time { break-inside: avoid; }
   h2 { break-after: avoid; }
   .stage, .step { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
