@@ -90,10 +90,10 @@ class Reporter:
         if self.wanted:
             self.meter = Meter(steps, jobs)
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: Step, doing: str = "") -> None:
         """A worker takes a step."""
         if self.meter is not None:
-            self.meter.running[step.key] = Running(step, time.monotonic())
+            self.meter.running[step.key] = Running(step, time.monotonic(), doing=doing)
 
     def statement(self, step: Step, number: int) -> None:
         """A worker begins the n-th statement of a step, counted from 0."""
@@ -121,6 +121,12 @@ class Reporter:
                 self.meter.running[step.key].pid = pid
         with contextlib.suppress(TimescaleError):
             self._ask(pids, control)
+        self.tell(control)
+
+    def tell(self, control: Database) -> None:
+        """Tell how far it is now, in the status file and as the session's name."""
+        if self.meter is None:
+            return
         figures = self.meter.figures()
         with contextlib.suppress(TimescaleError):
             set_many(control, {"application_name": f"{control.application} {short_of(figures)}"[:63]})

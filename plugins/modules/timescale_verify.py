@@ -108,6 +108,16 @@ options:
       - Number of connections to each side that work at the same time. Values below 1 count as 1.
     type: int
     default: 2
+  progress:
+    description:
+      - Tell every few seconds how far the task is, in the terminal of C(ansible-playbook). A step is a slice of a table
+        on one side.
+      - No line is written when its stdout is no terminal, with C(async) or with C(no_log).
+      - The same figures are in the C(application_name) of the first session on the target.
+      - A task that is followed and whose C(ansible-playbook) is gone ends by itself after ten seconds, and its
+        statements are cancelled.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - dbops.timescale._connection
   - dbops.timescale._connection.source
@@ -314,8 +324,9 @@ def work(session: Session) -> dict[str, t.Any]:
     session.open_source()
     if session.source is None:
         raise BadInput("No source is given.", hint="Give it in source: both databases are read.")
-    plan = Plan(findings=compare_data(session.source, session.target, session.params))
+    plan = Plan(findings=compare_data(session.source, session.target, session.params, session.progress))
     if "objects" in session.params["scope"]:
+        session.progress.phase("comparing definitions")
         objects = compare_objects(session.source, session.target, session.params)
         plan.findings += objects.findings
         for text in objects.warnings:
@@ -343,6 +354,7 @@ def main() -> t.NoReturn:
             "known": {"type": "list", "elements": "dict", "default": []},
             "client_path": {"type": "path"},
             "jobs": {"type": "int", "default": 2},
+            "progress": {"type": "bool", "default": True},
         }
     )
     run_module("timescale_verify", login_spec() + source_spec(source_file=False) + own, work, writes=False)

@@ -22,13 +22,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.playbook import LOCALHOST, environment, run_playbook
+from ansible_collections.dbops.timescale.plugins.module_utils._progress import line_of
+from ansible_collections.dbops.timescale.plugins.module_utils._progress_report import FOLDER_VARIABLE, STATUS
+from tests.support.playbook import LOCALHOST, ROOT, environment, module_command, run_playbook
 from tests.support.servers import Server
 from tests.support.ssh import SSHD, ssh_server
 
 TABLES = 4
 ROWS = 1000
 LINE = re.compile(r"\] (\d+) of 4 steps done, (\d+)%, .*?/s(?:, (\d+):(\d\d) left)?")
+KEYS = {"changed", "queries", "objects", "summary", "run", "invocation", "warnings", "_ansible_no_log"}
 SLOW = "CREATE FUNCTION public.slow(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN {} RETURN x; END $$"
 
 
@@ -126,8 +129,10 @@ def test_lines_move_and_the_estimate_holds(folder: Path, inventory: dict[str, An
     points = [(at, match) for at, match in found if match]
     assert len(points) >= 3, told
     percents = [int(match.group(2)) for _at, match in points]
+    assert percents == sorted(percents), told
     assert percents[-1] > percents[0], told
     end = next(at for at, line in shown if line.startswith(("changed:", "PLAY RECAP")))
+    assert all(at <= end for at, _match in points), told
     last_at, last = points[-1]
     guess = int(last.group(3)) * 60 + int(last.group(4))
     assert end - last_at <= 2 * guess + 3, told
@@ -135,7 +140,7 @@ def test_lines_move_and_the_estimate_holds(folder: Path, inventory: dict[str, An
     event = json.loads((folder / "events.jsonl").read_text("utf-8").splitlines()[0])
     result = event["result"]
     assert result["summary"]["created"] == TABLES
-    assert not {"ansible_job_id", "started", "finished", "results_file"} & set(result)
+    assert set(result) <= KEYS, "a followed task's result has more"
     assert list((folder / "remote").glob("*")) == []
 
 
@@ -168,6 +173,57 @@ def test_without_its_follower_a_module_ends(
 def _children(parent: int) -> list[int]:
     """Ansible's workers: direct children."""
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()]
+
+
+def test_check_mode_with_diff_is_as_without_a_terminal(folder: Path, sides: dict[str, Any]) -> None:
+    play = _play(sides, check_mode=True, diff=True)
+    process, terminal = _started(folder, play, LOCALHOST)
+    shown = "\n".join(line for _at, line in _lines(terminal))
+    assert process.wait(timeout=30) == 0, shown
+    event = json.loads((folder / "events.jsonl").read_text("utf-8").splitlines()[0])
+    quiet = run_playbook(play).results("timescale_post_data")[0]
+    assert set(event["result"]) == set(quiet)
+    assert event["result"]["diff"] == quiet["diff"]
+    assert shown.count("+CREATE INDEX") == TABLES
+    assert "steps done" not in shown
+
+
+def test_a_comparison_tells_its_slices(folder: Path, sides: dict[str, Any], plain_server: Server) -> None:
+    """One table is locked: its slice is the one that runs while the others are done."""
+    (folder / "follow").mkdir()
+    with contextlib.closing(plain_server.connect("moving_target", autocommit=False)) as holder:
+        with holder.cursor() as cursor:
+            cursor.execute("LOCK TABLE public.t2")
+        argv, text = module_command("timescale_verify", {**sides, "scope": ["rows"]})
+        env = environment({FOLDER_VARIABLE: str(folder / "follow")})
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=ROOT)
+        try:
+            assert process.stdin is not None
+            process.stdin.write(text)
+            process.stdin.close()
+            figures = _figures(folder / "follow" / STATUS)
+        finally:
+            holder.rollback()
+            result = json.loads(process.stdout.read()) if process.stdout else {}
+            process.wait(timeout=30)
+    assert (figures["steps"], figures["done"]) == (2 * TABLES, 2 * TABLES - 1)
+    assert [(one["object"], one["doing"]) for one in figures["running"]] == [("rows public.t2", "target")]
+    assert 0 < figures["bytes_done"] < figures["bytes"]
+    assert figures["left"] is not None
+    assert "7 of 8 steps done" in line_of(figures)
+    assert result["equal"], result
+    assert "progress" not in set(result) - {"invocation"}
+
+
+def _figures(status: Path) -> dict[str, Any]:
+    """The status when one query is left."""
+    figures: dict[str, Any] = {}
+    until = time.monotonic() + 8  # the lock timeout is 10 s
+    while time.monotonic() < until and figures.get("steps", 0) - figures.get("done", 0) != 1:
+        time.sleep(0.1)
+        with contextlib.suppress(OSError):
+            figures = json.loads(status.read_text("utf-8"))
+    return figures
 
 
 def test_quiet_where_nobody_looks(sides: dict[str, Any], plain_server: Server) -> None:

@@ -17,7 +17,7 @@ STYLE = """
   --card: #1b212a; --good: #6fce97; --warn: #e6b455; --bad: #ff8a80; --info: #86b9f2; --goodbar: #3f9c66;
   --badbar: #d9665e; --bar: #4a7db8; --step: #34587f; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
 main { max-width: 68rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
@@ -52,7 +52,7 @@ td.number, th.number { text-align: right; }
 td.short { min-width: 0; white-space: nowrap; }
 .word { display: inline-block; max-width: 100%; }
 summary { cursor: pointer; padding: .3rem 0; font-weight: 600; }
-ul.names { columns: 20rem; margin: .3rem 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
+ul.names { columns: 20rem; column-gap: 2rem; margin: .3rem 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   .time { grid-template-columns: 1fr; gap: .15rem; }
   .time .name { margin-top: .4rem; }
@@ -67,9 +67,8 @@ ul.names { columns: 20rem; margin: .3rem 0; padding-left: 1.2rem; overflow-wrap:
 @media print {
   :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #aaa; --card: #fff; --good: #05441f;
     --warn: #5c3c00; --bad: #8a0f08; --info: #003a75; }
-  body { font-size: 10pt; }
+  html { font-size: 11px; }
   main { max-width: none; padding: 0; }
-  table { font-size: 9pt; }
   h2, tr, .facts > div, .time { break-inside: avoid; }
   h2 { break-after: avoid; }
   .stage, .step { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

@@ -12,6 +12,7 @@ import typing as t
 
 from .._connection import Database
 from .._plan import Finding
+from .._progress_report import Reporter
 from . import catalog
 from .aggregates import aggregate_checks, unmaterialized
 from .estimates import compare_estimates
@@ -19,17 +20,28 @@ from .inventory import compare_inventories
 from .readers import Readers
 from .rows import compare_rows
 from .sequences import compare_sequences
-from .slices import table_checks
+from .slices import SIDES, Check, step_of, table_checks
 
 __all__ = ["compare_data"]
 
 _NEEDS_ROWS = ("rows", "aggregates", "sequences")
 
+# A hypertable's bytes are its chunks'.
+_SIZES = """
+SELECT n.nspname, c.relname, (pg_catalog.pg_relation_size(c.oid) + coalesce((
+  SELECT pg_catalog.sum(pg_catalog.pg_relation_size(i.inhrelid)) FROM pg_catalog.pg_inherits AS i
+  WHERE i.inhparent = c.oid), 0))::pg_catalog.int8
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm')
+"""
 
-def compare_data(source: Database, target: Database, options: t.Mapping[str, t.Any]) -> list[Finding]:
+
+def compare_data(
+    source: Database, target: Database, options: t.Mapping[str, t.Any], progress: Reporter
+) -> list[Finding]:
     """Everything but the planners' own comparison.
 
     :param options: scope, rows, jobs, schemas, exclude_schemas, owner_map.
+    :param progress: where to tell how far it is.
     :raises Interrupted: the run was told to stop.
     """
     scope = options["scope"]
@@ -38,20 +50,31 @@ def compare_data(source: Database, target: Database, options: t.Mapping[str, t.A
     if not any(name in scope for name in _NEEDS_ROWS):
         return findings
     encodings = (wanted["encoding"], existing["encoding"])
-    with Readers((source, target), options["jobs"]) as readers:
-        if "rows" in scope:
-            checks = table_checks(wanted, existing)
-            if options["rows"] == "estimate":
-                findings += compare_estimates(checks, readers, {"source": source, "target": target})
-            else:
-                findings += compare_rows(checks, readers, options["rows"], encodings)
+    tables = table_checks(wanted, existing) if "rows" in scope else []
+    aggregates = aggregate_checks(wanted["aggregates"], existing["aggregates"]) if "aggregates" in scope else []
+    estimated = options["rows"] == "estimate"
+    _begin(progress, aggregates if estimated else tables + aggregates, source, options["jobs"])
+    with Readers((source, target), options["jobs"], progress) as readers:
+        if estimated:
+            findings += compare_estimates(tables, readers, {"source": source, "target": target})
+        else:
+            findings += compare_rows(tables, readers, options["rows"], encodings)
         if "aggregates" in scope:
             findings += unmaterialized(wanted["aggregates"], existing["aggregates"])
-            checks = aggregate_checks(wanted["aggregates"], existing["aggregates"])
-            findings += compare_rows(checks, readers, "checksum", encodings)
+            findings += compare_rows(aggregates, readers, "checksum", encodings)
         if "sequences" in scope:
             findings += compare_sequences(wanted, existing, readers)
     return findings
+
+
+def _begin(progress: Reporter, checks: list[Check], source: Database, jobs: int) -> None:
+    """Count the queries to come. Their bytes are asked for only where somebody looks."""
+    if progress.folder and progress.wanted:
+        sizes = {(schema, table): size for schema, table, size in source.rows(_SIZES)}
+        for check in checks:
+            check.bytes = sizes.get(check.relations["source"], 0)
+    steps = [step_of(check, part, side) for check in checks for part in check.slices for side in SIDES]
+    progress.begin_steps(steps, len(SIDES) * max(1, jobs))
 
 
 def _chosen(inventory: dict[str, t.Any], options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -16,7 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from .._connection import INSUFFICIENT_PRIVILEGE, Database, set_many
 from .._errors import Interrupted, TimescaleError
-from .._plan import Finding, Identity
+from .._plan import Finding, Identity, Step
+from .._progress_report import Reporter
 
 __all__ = ["Readers", "Rows", "not_compared"]
 
@@ -43,9 +44,13 @@ class Readers:
     """Asks both sides. Sessions are opened as they are needed, at most ``jobs`` for each side.
 
     SIGINT and SIGTERM cancel what the servers run; the next answer that is waited for then raises Interrupted.
+
+    :param progress: where to tell how far it is, once a second while they are open.
     """
 
-    def __init__(self, controls: t.Sequence[Database], jobs: int) -> None:
+    def __init__(self, controls: t.Sequence[Database], jobs: int, progress: Reporter) -> None:
+        self._progress = progress
+        self._teller = threading.Thread(target=self._tell, args=(controls[-1],), daemon=True)
         self._controls = {control.side: control for control in controls}
         self._pools = {side: ThreadPoolExecutor(max(1, jobs)) for side in self._controls}
         self._idle: dict[str, queue.SimpleQueue[Database]] = {side: queue.SimpleQueue() for side in self._controls}
@@ -56,6 +61,7 @@ class Readers:
     def __enter__(self) -> Readers:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._stop)
+        self._teller.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -63,17 +69,19 @@ class Readers:
         self._cancel()
         for pool in self._pools.values():
             pool.shutdown(wait=True)
+        self._teller.join()
         for session in self._sessions:
             session.close()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def ask(self, side: str, text: str, digits: int = 3) -> Future[Rows]:
+    def ask(self, side: str, text: str, digits: int = 3, step: Step | None = None) -> Future[Rows]:
         """Send a query to a side.
 
         :param digits: extra_float_digits: 3 prints floats exactly, -5 prints ten significant digits.
+        :param step: what it is in the progress.
         """
-        return self._pools[side].submit(self._answer, side, text, digits)
+        return self._pools[side].submit(self._answer, side, text, digits, step)
 
     def answer(self, future: Future[Rows]) -> Rows:
         """Wait for an answer. Raises what the query raised, or Interrupted."""
@@ -84,14 +92,18 @@ class Readers:
                 raise self._interrupted() from None
             raise
 
-    def _answer(self, side: str, text: str, digits: int) -> Rows:
+    def _answer(self, side: str, text: str, digits: int, step: Step | None) -> Rows:
         if self._stopped.is_set():
             raise self._interrupted()
         session = self._taken(side)
         try:
+            if step is not None:
+                self._progress.begin(step, side)
             set_many(session, {"extra_float_digits": str(digits)})
             return session.rows(text)
         finally:
+            if step is not None:
+                self._progress.end(step)
             self._idle[side].put(session)
 
     def _taken(self, side: str) -> Database:
@@ -103,6 +115,10 @@ class Readers:
         self._sessions.append(session)
         set_many(session, _SETTINGS)
         return session
+
+    def _tell(self, control: Database) -> None:
+        while not self._stopped.wait(1.0):
+            self._progress.tell(control)
 
     def _stop(self, _signal: int, _frame: t.Any) -> None:
         self._stopped.set()

@@ -21,7 +21,7 @@ from .._errors import Interrupted, TimescaleError
 from .._plan import Finding
 from .._sql import identifier, raw, statement
 from .readers import Readers, Rows, not_compared
-from .slices import Check, Slice, shown
+from .slices import SIDES, Check, Slice, shown, step_of
 
 __all__ = ["Difference", "compare_rows", "query_of"]
 
@@ -61,7 +61,7 @@ def compare_rows(
     :raises Interrupted: the run was told to stop.
     """
     query = _Query(depth == "checksum", len(set(encodings)) > 1)
-    asked = [[(part, query.ask(readers, check, part)) for part in check.slices] for check in checks]
+    asked = [[(part, query.ask(readers, check, part, known=True)) for part in check.slices] for check in checks]
     stale = [query.ask_stale(readers, check) for check in checks]
     return [_settled(*one, readers, query) for one in zip(checks, asked, stale)]
 
@@ -78,9 +78,14 @@ class _Query:
         self.hashed = hashed
         self.recoded = recoded
 
-    def ask(self, readers: Readers, check: Check, part: Slice) -> list[Future[Rows]]:
+    def ask(self, readers: Readers, check: Check, part: Slice, *, known: bool = False) -> list[Future[Rows]]:
+        """Ask both sides.
+
+        :param known: it is one of the check's own slices, which the progress counts.
+        """
         digits = _TEN_DIGITS if check.tolerant else 3
-        return [readers.ask(side, self.text(check, part, side), digits) for side in ("source", "target")]
+        steps = {side: step_of(check, part, side) if known else None for side in SIDES}
+        return [readers.ask(side, self.text(check, part, side), digits, steps[side]) for side in SIDES]
 
     def ask_stale(self, readers: Readers, check: Check) -> Future[Rows] | None:
         if not check.stale:

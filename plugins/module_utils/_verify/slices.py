@@ -12,10 +12,12 @@ import datetime
 import re
 import typing as t
 
-from .._plan import Identity
+from .._plan import Identity, Step
 from .._sql import identifier, literal, raw, statement
 
-__all__ = ["Check", "Slice", "aggregate_checks", "shown", "stale_ranges", "table_checks"]
+__all__ = ["SIDES", "Check", "Slice", "aggregate_checks", "shown", "stale_ranges", "step_of", "table_checks"]
+
+SIDES = ("source", "target")
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
@@ -43,6 +45,7 @@ class Check:
     :param tolerant: floats need to be equal within a relative 1e-9 only (values that were computed anew).
     :param below: buckets from here on are left out (TimescaleDB's number).
     :param stale: ranges of buckets that are left out: the source itself has not refreshed them.
+    :param bytes: of the source's relation, 0 when unknown; only for telling how long it may take.
     """
 
     identity: Identity
@@ -54,6 +57,7 @@ class Check:
     tolerant: bool = False
     below: int | None = None
     stale: tuple[tuple[int, int], ...] = ()
+    bytes: int = 0
 
     @property
     def floats(self) -> tuple[str, ...]:
@@ -74,6 +78,13 @@ class Check:
             either = " OR ".join(f"({text or 'true'})" for text in inside)
             texts.append(f"({either})" if stale else f"NOT ({either})")
         return " AND ".join(text for text in texts if text) or "true"
+
+
+def step_of(check: Check, part: Slice, side: str) -> Step:
+    """One query as the progress counts it. No plan has it: nothing is changed."""
+    edges = f"{part.low}..{part.high}" if len(check.slices) > 1 else "whole"
+    size = check.bytes // len(check.slices)
+    return Step(check.identity, "analyze", (), key=f"{check.identity.label} {edges} {side}", size=size)
 
 
 def _bound(column: t.Any, operator: str, value: int | None, type_name: str) -> str:
