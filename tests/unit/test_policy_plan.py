@@ -107,6 +107,18 @@ def test_keys_that_the_target_no_longer_knows_are_left_out() -> None:
     assert "process_hyper" not in planned(document(refresh), document(), "2.22.0", "2.27.0").steps[0].statements[0]
 
 
+def test_jobs_that_newer_versions_do_without_are_told_and_not_copied() -> None:
+    """TimescaleDB 2.21 to 2.26 had a policy for invalidations, old versions one for compressing again."""
+    for procedure, told in (
+        ("policy_process_hypertable_invalidations", "Not copied: the refresh policies do its work."),
+        ("policy_recompression", "Not copied: the columnstore policy recompresses by itself."),
+    ):
+        plan = planned(document(job(procedure, HOURLY, None)), document(), "2.22.0", "2.28.3")
+        assert plan.steps == []
+        (found,) = plan.findings
+        assert (found.outcome, found.reason) == ("skipped", told)
+
+
 def test_an_alteration_keeps_the_timezone_and_the_state() -> None:
     wanted = {**RETENTION, "timezone": "Asia/Tokyo"}
     existing = {**wanted, "max_retries": 4, "scheduled": False}

@@ -59,7 +59,7 @@ relations AS (
 jobs AS (
   SELECT pg_catalog.to_jsonb(j) AS r, j.id, j.hypertable_id, {owner} AS owner, j.config,
          j.proc_schema = '{functions}' AND j.proc_name LIKE 'policy\\_%' AS builtin
-  FROM {job_table} AS j
+  FROM {job_table} AS j OFFSET 0  -- a row becomes JSON once, not once for each attribute
 )
 SELECT pg_catalog.json_build_object(
   'jobs', (SELECT COALESCE(pg_catalog.json_agg({job} ORDER BY j.id), '[]'::pg_catalog.json)
@@ -71,7 +71,6 @@ SELECT pg_catalog.json_build_object(
   'relations', (
     SELECT COALESCE(pg_catalog.json_agg({relation} ORDER BY r.schema_name, r.relation_name), '[]'::pg_catalog.json)
     FROM relations AS r
-    LEFT JOIN relations AS w ON w.id = r.raw_hypertable_id
     JOIN pg_catalog.pg_class AS c ON c.oid = r.relid
     LEFT JOIN LATERAL (
       SELECT d.column_name, d.column_type, d.integer_now_func_schema, d.integer_now_func,
@@ -106,6 +105,14 @@ SELECT pg_catalog.json_build_object(
 # A relation's public name, NULL where the outer join found none.
 _REFERENCE = """CASE WHEN {0}.id IS NOT NULL THEN pg_catalog.json_build_object(
     'schema', {0}.schema_name, 'name', {0}.relation_name, 'aggregate', {0}.aggregate) END"""
+
+# By primary keys: a join of the relations with themselves would be planned as a loop inside a loop.
+_RAW = """(SELECT pg_catalog.json_build_object(
+    'schema', COALESCE(b.user_view_schema, w.schema_name), 'name', COALESCE(b.user_view_name, w.table_name),
+    'aggregate', b.mat_hypertable_id IS NOT NULL)
+  FROM _timescaledb_catalog.hypertable AS w
+  LEFT JOIN _timescaledb_catalog.continuous_agg AS b ON b.mat_hypertable_id = w.id
+  WHERE w.id = r.raw_hypertable_id)"""
 
 _JOB = """pg_catalog.json_build_object(
   'id', j.id, 'builtin', j.builtin, 'proc_schema', j.r ->> 'proc_schema', 'proc_name', j.r ->> 'proc_name',
@@ -146,7 +153,7 @@ SELECT pg_catalog.json_build_object('segmentby', {segmentby}, 'orderby', (
       WITH ORDINALITY AS o (name, descending, nulls_first, place)),
   'interval', d.compress_interval_length, 'sparse', (
     SELECT pg_catalog.json_agg(pg_catalog.json_build_object('type', x ->> 'type', 'column', x -> 'column'))
-    FROM pg_catalog.jsonb_array_elements(pg_catalog.to_jsonb(cs) -> 'index') AS x
+    FROM pg_catalog.jsonb_array_elements(NULLIF(pg_catalog.to_jsonb(cs) -> 'index', 'null')) AS x
     WHERE x ->> 'source' = 'config')) AS settings
 FROM _timescaledb_catalog.hypertable AS h
 LEFT JOIN _timescaledb_catalog.compression_settings AS cs ON cs.relid = r.table_oid
@@ -203,6 +210,6 @@ def jobs_query(version: Timescale) -> str:
             named=_REFERENCE.format("n"),
             interval_keys=", ".join(f"'{key}'" for key in _INTERVAL_KEYS),
         ),
-        relation=_RELATION.format(raw=_REFERENCE.format("w")),
+        relation=_RELATION.format(raw=_RAW),
         columnstore=columnstore,
     )

@@ -95,6 +95,7 @@ class Context:
         )
         self.wanted_jobs = jobs_of(wanted)
         self.existing_jobs = jobs_of(existing)
+        self._translated: dict[int, Job] = {}
         self.starts = False  # whether the plan makes a job active
         self._keys: dict[tuple[str, Name | None], list[str]] = {}
         self._numbers: collections.Counter[str] = collections.Counter()
@@ -128,7 +129,12 @@ class Context:
         return (kind is None or self.options.kind(kind.option)) and self.options.names(about(job))
 
     def translated(self, job: Job) -> Job:
-        """The job as it must be on the target's version."""
+        """The source's job as it must be on the target's version."""
+        if job.number not in self._translated:
+            self._translated[job.number] = self._translate(job)
+        return self._translated[job.number]
+
+    def _translate(self, job: Job) -> Job:
         kind = kind_of(job)
         changes: dict[str, t.Any] = {
             "owner": self.options.renamed(job.owner),
