@@ -11,8 +11,8 @@ version_added: 0.1.0
 author:
   - dbops.timescale contributors (@dbops)
 description:
-  - Takes the results of the tasks of the role P(dbops.timescale.migrate#role) and gives the data of a report. It is
-    what the role writes as JSON.
+  - Takes the results of the tasks of the role P(dbops.timescale.timescale_migrate#role) and gives the data of a report.
+    It is what the role writes as JSON.
   - Connection options are in no result that is taken, so no password is in the data.
 options:
   _input:

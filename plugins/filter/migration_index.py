@@ -11,8 +11,8 @@ version_added: 0.1.0
 author:
   - dbops.timescale contributors (@dbops)
 description:
-  - Takes the texts of the JSON files that the role P(dbops.timescale.migrate#role) wrote and returns an HTML page with
-    a line for each database.
+  - Takes the texts of the JSON files that the role P(dbops.timescale.timescale_migrate#role) wrote and returns an HTML
+    page with a line for each database.
   - Texts that are no such files are left out.
 options:
   _input:

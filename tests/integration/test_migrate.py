@@ -30,7 +30,7 @@ PLAYBOOK = "dbops.timescale.migrate"
 EVERYTHING = ["publications", "default_privileges", "event_triggers"]
 SECRET = "Xq7-never-shown-Zk2"
 # The one task whose statements check mode cannot foresee all: statistics of what this very run creates.
-OF_NEW_RELATIONS = "dbops.timescale.migrate : Collect statistics"
+OF_NEW_RELATIONS = "dbops.timescale.timescale_migrate : Collect statistics"
 NOT_COMPARED = ["rows public.tenant_notes"]  # forced row security holds for the owner of the sample too
 
 
