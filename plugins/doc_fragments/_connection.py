@@ -52,6 +52,9 @@ options:
     description:
       - How TLS is negotiated, as libpq's C(sslmode). Client programs get the same.
       - V(prefer) goes on in clear text when the server has no TLS; V(verify-full) checks certificate and host name.
+      - V(prefer) leaves it to a service file or E(PGSSLMODE) to ask for more.
+      - A C(sslmode) in O(connect_params) that is weaker than V(require) or more, given here, is an error.
+      - Over a Unix socket libpq uses no TLS, whatever stands here.
     type: str
     choices: [allow, disable, prefer, require, verify-ca, verify-full]
     default: prefer
@@ -62,16 +65,20 @@ options:
     aliases: [ssl_rootcert]
   ssl_cert:
     description:
-      - File with the client certificate (C(sslcert)).
+      - File with the client certificate (C(sslcert)). A missing file is an error.
     type: path
   ssl_key:
     description:
-      - File with the key of the client certificate (C(sslkey)). libpq refuses one that others can read.
+      - File with the key of the client certificate (C(sslkey)). A missing file is an error, and libpq refuses one that
+        others can read.
     type: path
   connect_params:
     description:
-      - Further libpq keywords, for example C(connect_timeout), C(keepalives) or C(service).
-      - They win over the other options.
+      - Further libpq keywords, for example C(connect_timeout), C(keepalives), C(passfile) or C(service).
+      - C(dsn) takes a whole connection string or URI of libpq. Keywords beside it win over what it says.
+      - They win over the other options. What a C(service) says wins over O(login_user) and O(login_port) where these
+        have their default.
+      - Of several hosts, all sessions and client programs of a task use the one that answered first.
       - An unknown keyword is refused by libpq; one that the client program's libpq does not know is an error too.
     type: dict
     default: {}
@@ -102,7 +109,8 @@ options:
       login_host:
         description:
           - Host that runs the database. Empty or V(localhost) lets O(source.login_unix_socket) win.
-          - This or O(source.login_unix_socket) is required.
+          - This, O(source.login_unix_socket), or a C(host), C(service) or C(dsn) in O(source.connect_params) is
+            required.
         type: str
       login_port:
         description:
@@ -136,6 +144,9 @@ options:
         description:
           - How TLS is negotiated, as libpq's C(sslmode). Client programs get the same.
           - V(prefer) goes on in clear text when the server has no TLS; V(verify-full) checks certificate and host name.
+          - V(prefer) leaves it to a service file to ask for more.
+          - A C(sslmode) in O(source.connect_params) that is weaker than V(require) or more, given here, is an error.
+          - Over a Unix socket libpq uses no TLS, whatever stands here.
         type: str
         choices: [allow, disable, prefer, require, verify-ca, verify-full]
         default: prefer
@@ -146,16 +157,20 @@ options:
         aliases: [ssl_rootcert]
       ssl_cert:
         description:
-          - File with the client certificate (C(sslcert)).
+          - File with the client certificate (C(sslcert)). A missing file is an error.
         type: path
       ssl_key:
         description:
-          - File with the key of the client certificate (C(sslkey)). libpq refuses one that others can read.
+          - File with the key of the client certificate (C(sslkey)). A missing file is an error, and libpq refuses one
+            that others can read.
         type: path
       connect_params:
         description:
-          - Further libpq keywords, for example C(connect_timeout), C(keepalives) or C(service).
-          - They win over the other options.
+          - Further libpq keywords, for example C(connect_timeout), C(keepalives), C(passfile) or C(service).
+          - C(dsn) takes a whole connection string or URI of libpq. Keywords beside it win over what it says.
+          - They win over the other options. What a C(service) says wins over O(source.login_user) and
+            O(source.login_port) where these have their default.
+          - Of several hosts, all sessions and client programs of a task use the one that answered first.
           - An unknown keyword is refused by libpq; one that the client program's libpq does not know is an error too.
         type: dict
         default: {}

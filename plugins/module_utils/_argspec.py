@@ -79,15 +79,9 @@ def source_spec(*, source_file: bool = True) -> ArgumentSpec:
     :param source_file: whether the module can work from such a file.
     """
     connection = _connection_options()
-    for place in ("login_host", "login_unix_socket"):  # a default would count as given
+    for place in ("login_host", "login_unix_socket"):  # one of them, or connect_params, must name the server
         del connection[place]["default"]
-    options: dict[str, t.Any] = {
-        "source": {
-            "type": "dict",
-            "options": connection,
-            "required_one_of": [("login_host", "login_unix_socket")],
-        }
-    }
+    options: dict[str, t.Any] = {"source": {"type": "dict", "options": connection}}
     if not source_file:
         return ArgumentSpec(options)
     options["source_file"] = {"type": "path"}

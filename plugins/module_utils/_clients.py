@@ -23,6 +23,19 @@ from ._versions import postgres_major
 __all__ = ["Client", "find_client", "run_client", "service_file"]
 
 SERVICE = "dbops"
+# What libpq says of keywords that came after PostgreSQL 12 and were not given: an older program does not know them.
+_NOT_GIVEN = {
+    "channel_binding": "prefer",
+    "gssdelegation": "0",
+    "load_balance_hosts": "disable",
+    "max_protocol_version": "",
+    "min_protocol_version": "",
+    "ssl_max_protocol_version": "",
+    "ssl_min_protocol_version": "TLSv1.2",
+    "sslcertmode": "allow",
+    "sslnegotiation": "postgres",
+    "sslsni": "1",
+}
 _FOLDERS = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -92,7 +105,8 @@ def service_file(database: Database) -> t.Iterator[dict[str, str]]:
     keywords = dict(database.parameters)
     if "service" in keywords:
         # A service file cannot name another service: take what the live connection made of it.
-        keywords = {**database.connection.info.dsn_parameters, **keywords}
+        told = database.connection.info.dsn_parameters
+        keywords = {**{key: value for key, value in told.items() if _NOT_GIVEN.get(key) != value}, **keywords}
         keywords.pop("service")
         keywords.setdefault("password", database.connection.info.password or "")
     lines = [f"{key}={_checked(key, value, database.side)}" for key, value in sorted(keywords.items()) if value != ""]
@@ -154,6 +168,8 @@ def _remedy(said: str, database: Database, client: Client) -> str:
         return f"Install client programs of PostgreSQL {postgres_major(database.server_version)} or later."
     if "invalid connection option" in said or "syntax error in service file" in said:
         return f"The libpq of {client.path} does not know one of the {database.side}'s connect_params: remove it."
+    if "not compiled in" in said:
+        return "Name the folder of a pg_dump that was built with TLS in client_path, or install one."
     if "permission denied" in said:  # the server's word: in another language the general hint below must do
         return f"Grant the {database.side}'s role pg_read_all_data (PostgreSQL 14), or USAGE and SELECT."
     return "See the message of the program above."

@@ -15,7 +15,7 @@ import os
 import threading
 import typing as t
 
-from ._driver import psycopg2
+from ._driver import extensions, psycopg2
 from ._errors import BadInput, ConnectionFailed, StatementFailed
 from ._sql import identifier, statement
 from ._versions import PG_CONNECTION_CHECK, PG_IDLE_SESSION_TIMEOUT, PG_TRANSACTION_TIMEOUT, Timescale
@@ -40,6 +40,8 @@ _OPTION_OF_KEYWORD = {
     "sslcert": "ssl_cert",
     "sslkey": "ssl_key",
 }
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")  # the weakest first
+_TLS_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 # Fixed for every session, so that what a server prints does not depend on who asks.
 _SESSION_SETTINGS = {
     "search_path": "",
@@ -57,24 +59,53 @@ _SESSION_SETTINGS = {
 }
 
 
-def libpq_parameters(options: t.Mapping[str, t.Any]) -> dict[str, str]:
+def libpq_parameters(options: t.Mapping[str, t.Any], side: str = "target") -> dict[str, str]:
     """Map the login options of one side to libpq keywords.
 
     An empty or local host lets the socket win, and connect_params wins over everything, as in community.postgresql.
+    What is libpq's own default anyway is not said where a service file or the environment may say something else:
+    ``prefer`` would undo their ``verify-full``.
 
     :param options: login_host, login_port … of one side.
+    :param side: ``source`` or ``target``, for messages.
     :returns: keywords for psycopg2.connect; the password is among them.
+    :raises BadInput: connect_params holds no connection string under dsn, or asks for less than ssl_mode.
     """
-    parameters = {
-        keyword: str(options[option])
-        for keyword, option in _OPTION_OF_KEYWORD.items()
-        if options.get(option) not in (None, "")
-    }
+    extra = _expanded(options.get("connect_params") or {}, side)
+    given = {keyword: options.get(option) for keyword, option in _OPTION_OF_KEYWORD.items()}
+    parameters = {keyword: str(value) for keyword, value in given.items() if value not in (None, "")}
+    asked = _rank(parameters.get("sslmode", "prefer"))
+    if "sslmode" in extra and asked > _rank("prefer") and _rank(extra["sslmode"]) < asked:
+        raise BadInput(
+            f"The {side}'s connect_params ask for sslmode {extra['sslmode']}, which is weaker than ssl_mode"
+            f" {parameters['sslmode']}.",
+            hint="Remove one of the two.",
+        )
+    implied = {"sslmode": "prefer", **({"port": "5432", "user": "postgres"} if "service" in extra else {})}
+    parameters = {keyword: value for keyword, value in parameters.items() if implied.get(keyword) != value}
     socket = options.get("login_unix_socket")
     if socket and parameters.get("host", "localhost") == "localhost":
         parameters["host"] = str(socket)
-    extra = {str(key): str(value) for key, value in (options.get("connect_params") or {}).items() if value is not None}
     return {**parameters, **extra}
+
+
+def _expanded(given: t.Mapping[str, t.Any], side: str) -> dict[str, str]:
+    """connect_params as keywords: a connection string or URI under ``dsn`` is taken apart, keywords beside it win."""
+    extra = {str(key): str(value) for key, value in given.items() if value is not None}
+    text = extra.pop("dsn", "")
+    try:
+        return {**(extensions.parse_dsn(text) if text else {}), **extra}
+    except psycopg2.Error:
+        # Not its own words: they may hold a part of the text, and so the password. And no cause, for the same reason.
+        raise BadInput(
+            f"The dsn in the {side}'s connect_params is no connection string of libpq.",
+            hint="Write postgresql://user@host:port/database?keyword=value, with %XX for what is special in a URI.",
+        ) from None
+
+
+def _rank(mode: str) -> int:
+    """How strong an sslmode is; libpq itself refuses one that it does not know."""
+    return _SSL_MODES.index(mode) if mode in _SSL_MODES else len(_SSL_MODES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,9 +289,11 @@ def connect(
     :param known: a session with the same server, whose facts need not be asked again.
     :param first: a statement that must come before any other.
     :raises ConnectionFailed: the server cannot be reached or refuses the login.
-    :raises BadInput: session_role or a setting is refused.
+    :raises BadInput: a certificate's file is missing, or session_role or a setting is refused.
     """
+    _require_files(side, parameters)
     connection = _open(side, parameters)
+    parameters = _pinned(parameters, connection)
     connection.autocommit = True
     connection.notices = collections.deque(maxlen=_NOTICES)  # the driver's own list keeps 50
     database = Database(side, parameters, session_role, application, connection, read_only)
@@ -276,6 +309,26 @@ def connect(
     return database
 
 
+def _require_files(side: str, parameters: t.Mapping[str, str]) -> None:
+    """libpq goes on without a file that is missing, and so without what it was given for (manual, 34.19)."""
+    for keyword in _TLS_FILES:
+        path = parameters.get(keyword, "")
+        named = path and path != "system" and not path.startswith("pkcs11:") and (keyword != "sslkey" or path[0] == "/")
+        if named and not os.path.exists(path):
+            raise BadInput(
+                f"The {side}'s {_OPTION_OF_KEYWORD.get(keyword, keyword)} {path} is not there.",
+                hint="Name a file on the host that runs the module.",
+            )
+
+
+def _pinned(parameters: dict[str, str], connection: t.Any) -> dict[str, str]:
+    """Of several hosts the one that answered: further sessions and client programs must reach the same server."""
+    told = connection.info.dsn_parameters
+    if "," not in told.get("host", "") or "hostaddr" in told:
+        return parameters
+    return {**parameters, "host": str(connection.info.host), "port": str(connection.info.port)}
+
+
 def _open(side: str, parameters: dict[str, str]) -> t.Any:
     named = {key: parameters[key] for key in ("host", "port", "dbname", "user") if key in parameters}
     try:
@@ -283,9 +336,10 @@ def _open(side: str, parameters: dict[str, str]) -> t.Any:
             return psycopg2.connect(**t.cast(t.Any, parameters))
     except psycopg2.Error as error:
         where = ", ".join(f"{key} {value}" for key, value in named.items())
+        tls = " and ssl_mode, ca_cert, ssl_cert, ssl_key" if any(key.startswith("ssl") for key in parameters) else ""
         raise ConnectionFailed(
             f"Cannot connect to the {side} ({where}): {str(error).strip()}",
-            hint=f"Check the {'login_* options' if side == 'target' else 'options under source'}, the server's"
+            hint=f"Check the {'login_* options' if side == 'target' else 'options under source'}{tls}, the server's"
             " pg_hba.conf, and that the database exists.",
             sqlstate=getattr(error, "pgcode", None),
         ) from error

@@ -91,6 +91,12 @@ class _Module(AnsibleModule):
                 msg = msg.replace(value, "********") if len(value) > 3 else msg
         super().fail_json(msg, **kwargs)
 
+    def _log_invocation(self) -> None:
+        """The system's log gets what results show: Ansible's own line would hold a password in connect_params."""
+        shown = {key: str(value) for key, value in _without_secrets(self.params).items()}
+        log: t.Any = self.log  # AnsibleModule's is not typed
+        log("Invoked with " + " ".join(f"{key}={value}" for key, value in shown.items()), log_args=shown)
+
 
 def _texts(value: t.Any) -> list[str]:
     """Every string below a value given under a name that may be a secret's."""
@@ -121,6 +127,8 @@ class Session:
         self.progress = Reporter(os.environ.get(FOLDER_VARIABLE, ""), bool(self.params.get("progress", False)))
         self.progress.phase("reading")
         self.source: Database | None = None
+        if self.params.get("source"):
+            _refuse_half_given(self.params["source"])
         self.target = self._connect("target", self.params)
         self._file: dict[str, t.Any] | None = None
 
@@ -132,7 +140,6 @@ class Session:
         :raises BadInput: the file is not one of ours, or both sides are one database.
         """
         if self.params.get("source"):
-            _refuse_half_given(self.params["source"])
             self.source = self._connect("source", self.params["source"])
             _refuse_same_database(self.source, self.target)
         elif self.params.get("source_file"):
@@ -274,7 +281,7 @@ class Session:
     def _connect(self, side: str, options: dict[str, t.Any]) -> Database:
         return connect(
             side,
-            libpq_parameters(options),
+            libpq_parameters(options, side),
             application=self.application,
             session_role=options.get("session_role") or "",
             read_only=side == "source" or not self.writes,
@@ -410,12 +417,11 @@ def _without_secrets(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 def _refuse_half_given(options: dict[str, t.Any]) -> None:
     """An empty host, as an undefined inventory variable gives, must not become the local server."""
-    extra = options.get("connect_params") or {}
-    named = [options.get("login_host"), options.get("login_unix_socket"), extra.get("host"), extra.get("service")]
-    if not any(named):
+    if not {"host", "hostaddr", "service"} & set(libpq_parameters(options, "source")):
         raise BadInput(
             "source names no server: source.login_host and source.login_unix_socket are empty.",
-            hint="Give the source whole; no environment variable and no default fills it.",
+            hint="Give the source whole; no environment variable and no default fills it. Or name a host, a"
+            " service or a dsn in its connect_params.",
         )
 
 

@@ -22,7 +22,7 @@ WHOLE = {"login_host": "127.0.0.1", "login_port": 1, "login_db": "d"}
         ({"login_db": "t", "source": WHOLE, "login_pass": SECRET}, "login_pass"),
         ({"login_db": "t", "source": WHOLE, "login_port": SECRET}, "login_port"),
         ({"login_db": "t", "source": f"postgresql://u:{SECRET}@h/d"}, "could not parse"),
-        ({"login_db": "t", "source": {"login_db": "d", "login_password": SECRET}}, "login_host, login_unix_socket"),
+        ({"login_db": "t", "source": {"login_db": "d", "login_password": SECRET}}, "source names no server"),
         ({"login_db": "t", "source": {"login_host": "h", "login_password": SECRET}}, "login_db"),
         ({**WHOLE, "source": WHOLE, "connect_params": {"pasword": SECRET}}, "pasword"),
         ({**WHOLE, "source": WHOLE, "login_password": SECRET}, "Cannot connect to the target (host 127.0.0.1, port 1"),

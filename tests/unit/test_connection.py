@@ -25,11 +25,42 @@ from ansible_collections.dbops.timescale.plugins.module_utils._versions import T
         ({"login_db": "d", "login_host": "localhost", "login_unix_socket": "/s"}, {"dbname": "d", "host": "/s"}),
         ({"login_db": "d", "login_host": "db1", "login_unix_socket": "/s"}, {"dbname": "d", "host": "db1"}),
         ({"ca_cert": "/c", "ssl_mode": "verify-full"}, {"sslrootcert": "/c", "sslmode": "verify-full"}),
+        ({"login_db": "d", "ssl_mode": "prefer"}, {"dbname": "d"}),
+        (
+            {"login_port": 5432, "login_user": "postgres", "connect_params": {"service": "s"}},
+            {"service": "s"},
+        ),
+        (
+            {"login_port": 5433, "login_user": "u", "connect_params": {"service": "s"}},
+            {"service": "s", "port": "5433", "user": "u"},
+        ),
+        (
+            {"login_user": "u", "connect_params": {"dsn": "postgresql://a:1,b:2/d%20b"}},
+            {"user": "u", "host": "a,b", "port": "1,2", "dbname": "d b"},
+        ),
+        ({"login_host": "h", "connect_params": {"dsn": "host=a user=u", "user": "v"}}, {"host": "a", "user": "v"}),
         ({"login_port": 1, "connect_params": {"port": 2, "keepalives": 1}}, {"port": "2", "keepalives": "1"}),
     ],
 )
 def test_libpq_parameters(options: dict[str, Any], expected: dict[str, str]) -> None:
     assert libpq_parameters(options) == expected
+
+
+MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+@pytest.mark.parametrize("asked", MODES)
+@pytest.mark.parametrize("also", MODES)
+def test_connect_params_do_not_weaken_ssl_mode(asked: str, also: str) -> None:
+    """The default, prefer, is no demand."""
+    weaker = MODES.index(also) < MODES.index(asked) and asked != "prefer" and asked != "allow"
+    for params in ({"sslmode": also}, {"dsn": f"postgresql://h/d?sslmode={also}"}, {"dsn": f"host=h sslmode={also}"}):
+        options = {"login_db": "d", "ssl_mode": asked, "connect_params": params}
+        if weaker:
+            with pytest.raises(BadInput, match=f"source's connect_params ask for sslmode {also}, .* ssl_mode {asked}"):
+                libpq_parameters(options, "source")
+        else:
+            assert libpq_parameters(options, "source")["sslmode"] == also
 
 
 @pytest.mark.parametrize(("text", "version"), [("2.28.3", (2, 28, 3)), ("2.30.0-dev", (2, 30, 0)), ("2.9", (2, 9, 0))])
