@@ -110,8 +110,8 @@ def test_include_and_exclude(moved: Sample) -> None:
 def test_window_and_batches(moved: Sample) -> None:
     window: dict[str, Any] = {
         "refresh": "window",
-        "refresh_start": "2026-01-10",
-        "refresh_end": "2026-01-31T00:00:00+00:00",
+        "refresh_start": "2026-01-09T23:10:00",
+        "refresh_end": "2026-01-31T00:30:00+00:00",  # inside a bucket, as the start: whole buckets only
     }
     chosen: dict[str, Any] = {"include": ["public.avg_fill_levels"], **window, "refresh_batch": "7 days"}
     foreseen, done = sync(moved, check=True, **chosen), sync(moved, **chosen)
@@ -119,9 +119,10 @@ def test_window_and_batches(moved: Sample) -> None:
     assert done["queries"] == foreseen["queries"]
     assert len([text for text in done["queries"] if text.startswith("CALL")]) == 3
     (limits,) = moved.target.execute(
-        moved.target_db, f"SELECT min(bucket)::text, max(bucket)::text FROM {stored(moved, 'avg_fill_levels')}"
+        moved.target_db,
+        f"SELECT min(bucket)::text, max(bucket)::text, count(DISTINCT bucket) FROM {stored(moved, 'avg_fill_levels')}",
     )
-    assert limits == ("2026-01-10 00:00:00+00", "2026-01-30 23:00:00+00")
+    assert limits == ("2026-01-10 00:00:00+00", "2026-01-30 23:00:00+00", 21 * 24)
     unchanged(moved, **chosen)
     assert "refresh_start" in sync(moved, include=["public.counters*"], **window)["msg"]
     assert "refresh_batch" in sync(moved, refresh_batch="often")["msg"]

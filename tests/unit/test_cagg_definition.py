@@ -47,7 +47,13 @@ def test_time_bucket_ng(arguments: str, wanted: str) -> None:
     assert translate(f"SELECT {NG}({arguments})", HERE, HERE, ()) == f'SELECT "public".time_bucket({wanted})'
 
 
-ENTRY: dict[str, Any] = {"bucket_width": 10, "bucket_fixed": True, "chunk_interval": 40, "time_type": "bigint"}
+ENTRY: dict[str, Any] = {
+    "bucket_width": 10,
+    "bucket_fixed": True,
+    "chunk_interval": 40,
+    "time_type": "bigint",
+    "extent": [0, 190],
+}
 
 
 def test_calls_cover_the_window_newest_first_on_bucket_borders() -> None:
@@ -56,6 +62,18 @@ def test_calls_cover_the_window_newest_first_on_bucket_borders() -> None:
     assert parts[-1][0] == 0
     assert [high for _low, high in parts[1:]] == [low for low, _high in parts[:-1]]
     assert all(high % 10 == 0 for _low, high in parts)
+
+
+def test_cuts_lie_on_bucket_borders_whatever_the_end() -> None:
+    parts = stale(ENTRY, Window(0, 0, 207), None, None)
+    assert parts[0][1] == 207
+    assert [high for _low, high in parts[1:]] == [low for low, _high in parts[:-1]]
+    assert all(low % 10 == 0 for low, _high in parts)
+
+
+def test_calls_overlap_where_no_bucket_border_is_known() -> None:
+    parts = stale({**ENTRY, "extent": None}, Window(0, 0, 207), None, None)
+    assert all(earlier - low == 10 for (low, _), (_, earlier) in zip(parts, parts[1:]))
 
 
 def test_only_stale_parts_are_called() -> None:
@@ -67,4 +85,7 @@ def test_only_stale_parts_are_called() -> None:
 def test_time_text() -> None:
     assert time_text(-5, "integer") == "(-5)::pg_catalog.int4"
     assert time_text(1, "timestamp with time zone") == "'1970-01-01 00:00:00.000001+00'::pg_catalog.timestamptz"
+    assert time_text(253_402_300_800_000_000, "date") == "'10000-01-01'::pg_catalog.date"
+    assert time_text(9223371331200000000 - 1, "date") == "'294247-01-01'::pg_catalog.date"
+    assert time_text(9223371331200000000, "timestamp with time zone") == "'infinity'::pg_catalog.timestamptz"
     assert time_text(86_400_000_000, "date") == "'1970-01-02'::pg_catalog.date"

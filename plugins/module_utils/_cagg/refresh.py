@@ -22,6 +22,9 @@ __all__ = ["Window", "call", "length_of", "never_refreshed", "stale", "time_of",
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _DAY = 86_400_000_000
+_CYCLE = 146_097 * _DAY  # 400 years: the Gregorian calendar repeats
+_LAST = (datetime.datetime.max - _EPOCH) // datetime.timedelta(microseconds=1)
+_END = 9223371331200000000  # what TimescaleDB's internal time has for behind the last timestamp
 _NEVER = -210866803200000000  # the lowest timestamp in TimescaleDB's internal time: the watermark before any refresh
 _LOWEST = {"bigint": -(2**63), "integer": -(2**31), "smallint": -(2**15)}
 _MOST_BATCHES = 100
@@ -70,13 +73,17 @@ def window_of(
 
     :param entry: the source's aggregate.
     :param input_first: the first time value of what the aggregate reads on the target, None when there is nothing.
-    :param start: given by the operator.
-    :param end: given by the operator.
+    :param start: given by the operator; the first whole bucket from there on counts.
+    :param end: given by the operator; the last whole bucket in front of it counts.
     """
-    if end is None:
-        if never_refreshed(entry):
-            return None
+    if end is not None:
+        end -= _past_border(entry, end)
+    elif never_refreshed(entry):
+        return None
+    else:
         end = int(entry["watermark"])
+    if start is not None:
+        start += -_past_border(entry, start) % int(entry["bucket_width"])
     stored = entry["extent"][0] if entry["extent"] else None
     known = [value for value in (stored, input_first) if value is not None and value < end]
     if start is not None:
@@ -86,6 +93,15 @@ def window_of(
     first = min(known)
     lowest = _LOWEST.get(entry["time_type"], _NEVER)
     return Window(max(lowest, first if first == stored else first - widest(entry)), first, end)
+
+
+def _past_border(entry: t.Mapping[str, t.Any], value: int) -> int:
+    """How far a value lies behind the begin of its bucket; 0 where that is not known.
+
+    A refresh leaves out buckets that its window does not hold whole, so they would count as stale for ever.
+    """
+    known = entry["bucket_fixed"] and entry["extent"]
+    return int((value - entry["extent"][0]) % int(entry["bucket_width"])) if known else 0
 
 
 def stale(
@@ -110,18 +126,23 @@ def _touches(ranges: t.Sequence[t.Sequence[int]], low: int, high: int) -> bool:
 
 
 def _batches(entry: t.Mapping[str, t.Any], window: Window, batch: int | None) -> list[tuple[int, int]]:
-    """Cut a window. A call refreshes only whole buckets inside it: cuts lie on bucket borders (they are counted back
-    from the watermark, which is one), or calls overlap by a bucket where buckets vary."""
+    """Cut a window.
+
+    A call refreshes only whole buckets inside it: cuts lie on bucket borders, counted from a bucket that is stored, or
+    calls overlap by a bucket where buckets vary or none is stored. A window's end is no border where it is the last
+    value that the type can hold.
+    """
     width = max(1, int(entry["bucket_width"]))
     span = window.end - window.start
     length = batch or max(int(entry["chunk_interval"]), span // _MOST_BATCHES)
     length = max(width, length - length % width)
-    overlap = 0 if entry["bucket_fixed"] else widest(entry)
-    cut: list[tuple[int, int]] = []
+    overlap = 0 if entry["bucket_fixed"] and entry["extent"] else widest(entry)
     high = window.end
-    while high - length > window.start + 2 * widest(entry):
-        cut.append((high - length - overlap, high))
-        high -= length
+    low = high - length - _past_border(entry, high)
+    cut: list[tuple[int, int]] = []
+    while low > window.start + 2 * widest(entry):
+        cut.append((low - overlap, high))
+        low, high = low - length, low
     return [*cut, (window.start, high)]
 
 
@@ -149,14 +170,23 @@ def time_text(value: int, time_type: str) -> str:
             if value >= 0
             else f"({value})::pg_catalog.{TIME_TYPES[time_type]}"
         )
-    try:
-        moment = (_EPOCH + datetime.timedelta(microseconds=value)).isoformat(sep=" ")
-    except OverflowError:
-        moment = "-infinity" if value < 0 else "infinity"
+    moment = _moment(value)
     zone = "+00" if time_type == "timestamp with time zone" and not moment.endswith("infinity") else ""
     if time_type == "date":
         moment = moment.split(" ")[0]
     return f"'{moment}{zone}'::pg_catalog.{TIME_TYPES[time_type]}"
+
+
+def _moment(value: int) -> str:
+    """A date and time. Python knows years 1 to 9999; later ones are told by the same day cycles of 400 years before."""
+    if value >= _END:
+        return "infinity"
+    cycles = max(0, -(-(value - _LAST) // _CYCLE))
+    try:
+        moment = _EPOCH + datetime.timedelta(microseconds=value - cycles * _CYCLE)
+    except OverflowError:
+        return "-infinity"
+    return f"{moment.year + 400 * cycles:04}{moment.isoformat(sep=' ')[4:]}"
 
 
 def time_of(text: str, time_type: str, option: str, label: str) -> int:

@@ -98,7 +98,7 @@ def _turn_on(context: Context, kind: Kind, wanted: Job, existing: Job | None, de
     step = Step(
         identity_of(kind, wanted),
         "alter",
-        (context.writer.alter(context.condition(kind, job), on, names, next_start=later),),
+        context.with_own_path(on, context.writer.alter(context.condition(kind, job), on, names, next_start=later)),
         reason="Active on the source, or chosen by also_paused." if context.options.also_paused else _ON,
         depends_on=context.before(kind, on),
         weight=len(KINDS) - kind.rank,

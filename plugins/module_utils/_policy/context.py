@@ -184,6 +184,16 @@ class Context:
             keys += self._keys.get(("refresh", job.relation), ())
         return tuple(keys)
 
+    def with_own_path(self, job: Job, *texts: str) -> tuple[str, ...]:
+        """Statements that make or alter a job, with the path that functions of the user's own need.
+
+        TimescaleDB calls them whenever a job is made or altered: integer_now, and a user job's check function. Their
+        bodies may name things without a schema, which an empty search_path does not find.
+        """
+        checked = bool(job.check) and not job.builtin
+        calls = checked or (job.relation is not None and self.ground.integer_time(job.relation))
+        return (self.writer.OWN_PATH, *texts) if calls else texts
+
     def condition(self, kind: Kind, job: Job) -> str:
         """Finds a job of the target inside a statement."""
         if kind is USER or job.relation is None:

@@ -104,7 +104,7 @@ class Ground:
                 f"The index {job.values.get('index_name')} of {relation} is not on the target.",
                 "Run timescale_post_data first.",
             )
-        if any(isinstance(job.values.get(key), int) for key in kind.keys) and not self._integer_now(relation):
+        if any(isinstance(job.values.get(key), int) for key in kind.keys) and not self.integer_time(relation):
             return Missing(f"{relation} has no integer_now function on the target.", "Run set_integer_now_func there.")
         if "drop_created_before" in job.values and self.version < TS_CREATED_BEFORE_ALTERABLE:
             return Missing(
@@ -125,8 +125,8 @@ class Ground:
             return True
         return self.check_mode and index in (self.wanted.get(relation, {}).get("indexes") or ())
 
-    def _integer_now(self, relation: Name) -> bool:
-        """integer_now belongs to the hypertable at the bottom of a stack of aggregates."""
+    def integer_time(self, relation: Name) -> bool:
+        """Whether there is an integer_now function; it belongs to the hypertable below a stack of aggregates."""
         side = self.existing if relation in self.existing else self.wanted
         entry = side.get(relation)
         while entry is not None and entry["raw"] is not None:

@@ -118,10 +118,10 @@ def _new_schedule(context: Context, kind: Kind, job: Job) -> tuple[Job, str]:
 def _creation(context: Context, kind: Kind, job: Job) -> tuple[str, ...]:
     if kind is not USER:
         time_type = context.ground.time_type(job.relation) if job.relation else ""
-        return (context.writer.create_policy(kind, job, time_type),)
+        return context.with_own_path(job, context.writer.create_policy(kind, job, time_type))
     _warn_of_ids(context, job)
-    text = context.writer.create_user_job(job)
-    return (text,) if job.owner == context.ground.user else (context.writer.as_role(job.owner), text)
+    texts = context.with_own_path(job, context.writer.create_user_job(job))
+    return texts if job.owner == context.ground.user else (context.writer.as_role(job.owner), *texts)
 
 
 def _compare(context: Context, kind: Kind, wanted: Job, existing: Job) -> None:
@@ -163,7 +163,7 @@ def _alter(context: Context, kind: Kind, wanted: Job, existing: Job, found: Diff
     step = Step(
         identity,
         "alter",
-        tuple(statements),
+        context.with_own_path(wanted, *statements),
         reason=f"Differs ({told}).",
         depends_on=context.before(kind, wanted),
         before=shown(existing),

@@ -51,6 +51,9 @@ class _Alterable:
 class Writer:
     """Writes statements for one target."""
 
+    # What a session of the user's own has. Names in our statements are qualified, and pg_catalog still comes first.
+    OWN_PATH = "SET LOCAL search_path TO DEFAULT"
+
     def __init__(self, target: Facts) -> None:
         self.version: Timescale = target.timescale or Timescale(0, 0)
         self.schema = target.extension_schema
