@@ -62,7 +62,14 @@ def find_client(name: str, minimum: int, *, folder: str = "") -> Client:
     :param folder: look here only.
     :raises BadInput: none is found, or all are too old.
     """
-    found = sorted({client for path in _candidates(name, folder) for client in _asked(path)}, key=lambda c: c.major)
+    asked: set[Client] = set()
+    # One whose folder bears the version first: none can fit better, so the others need not be asked.
+    for path in sorted(_candidates(name, folder), key=lambda path: str(minimum) not in path):
+        asked.update(_asked(path))
+        exact = next((client for client in asked if client.major == minimum), None)
+        if exact is not None:
+            return exact
+    found = sorted(asked, key=lambda client: client.major)
     fit = [client for client in found if client.major >= minimum]
     if fit:
         return fit[0]

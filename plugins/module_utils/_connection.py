@@ -301,7 +301,9 @@ def connect(
     try:
         if first:
             database.execute(first)
-        _prepare(database)
+        # Catalogs that nobody analyzed look expensive, and compiling takes longer than reading them. Sessions that work
+        # keep what the server says.
+        _prepare(database, {"jit": "off"} if known is None else {})
         _learn(database, known)
     except BaseException:
         database.close()
@@ -359,8 +361,8 @@ def _environment_of(side: str) -> t.Iterator[None]:
             os.environ.update(hidden)
 
 
-def _prepare(database: Database) -> None:
-    wanted: dict[str, str] = {**_SESSION_SETTINGS, "application_name": database.application}
+def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
+    wanted: dict[str, str] = {**_SESSION_SETTINGS, **more, "application_name": database.application}
     wanted["lock_timeout"] = f"{max(1, int(database.lock_timeout * 1000))}ms"
     database.server_version = int(database.connection.server_version)
     if database.server_version >= PG_CONNECTION_CHECK:

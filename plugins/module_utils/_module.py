@@ -8,11 +8,15 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import io
 import json
 import os
 import random
+import sys
 import time
 import typing as t
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
@@ -67,6 +71,8 @@ _OPEN_KEYWORDS = frozenset(
         "sslcompression",
     ]
 )
+_ANSIBLES = ("warnings", "deprecations", "exception")  # keys of a result that Ansible itself reads
+_COLLECT_AFTER = 200_000  # objects
 _LOCK_CLASS = 0x7DB0  # the first half of every advisory lock key of the collection
 _GONE_RUN_WAIT = 30.0  # seconds that the backends of a dead run are waited for
 
@@ -89,13 +95,35 @@ class _Module(AnsibleModule):
             kwargs["invocation"] = {"module_args": {key: HIDDEN for key in given if not key.startswith("_ansible")}}
             for value in _texts(given):
                 msg = msg.replace(value, "********") if len(value) > 3 else msg
-        super().fail_json(msg, **kwargs)
+            super().fail_json(msg, **kwargs)
+        _say(super().fail_json, {"msg": msg, **kwargs})
+
+    def exit_json(self, **kwargs: t.Any) -> t.NoReturn:
+        _say(super().exit_json, kwargs)
 
     def _log_invocation(self) -> None:
         """The system's log gets what results show: Ansible's own line would hold a password in connect_params."""
         shown = {key: str(value) for key, value in _without_secrets(self.params).items()}
         log: t.Any = self.log  # AnsibleModule's is not typed
         log("Invoked with " + " ".join(f"{key}={value}" for key, value in shown.items()), log_args=shown)
+
+
+def _say(ansible: t.Callable[..., t.NoReturn], result: dict[str, t.Any]) -> t.NoReturn:
+    """Let Ansible print a result, and put the long parts of it into what it printed.
+
+    Ansible looks at every value twice, for secrets and for types of its own. Ours hold neither (see run_module), and
+    with thousands of objects those looks take longer than comparing two databases.
+    """
+    long = {str(uuid.uuid4()): key for key, value in result.items() if key not in _ANSIBLES and isinstance(value, list)}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            ansible(**{**result, **{key: mark for mark, key in long.items()}})
+    finally:
+        text = said.getvalue()
+        for mark, key in long.items():
+            text = text.replace(f'"{mark}"', json.dumps(result[key]))
+        sys.stdout.write(text)
 
 
 def _texts(value: t.Any) -> list[str]:
@@ -327,6 +355,8 @@ def run_module(
     :param work: reads, plans and carries out; gives the result.
     :param writes: False for a module that only reads; then its session on the target is read only too.
     """
+    # Plans and results hold no cycles, and the collector would look through all of them again and again.
+    gc.set_threshold(_COLLECT_AFTER)
     make: t.Any = _Module  # AnsibleModule's constructor is not typed
     module: _Module = make(supports_check_mode=True, **spec.to_kwargs())
     module.checked = True

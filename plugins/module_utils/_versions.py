@@ -38,6 +38,7 @@ def postgres_major(server_version: int) -> int:
 
 
 # PostgreSQL, as libpq numbers it
+PG_TRIGGER_PARENT = 130000  # pg_trigger.tgparentid
 PG_PROGRESS_ANALYZE = 130000  # pg_stat_progress_analyze
 PG_PROGRESS_COPY = 140000  # pg_stat_progress_copy
 PG_CONNECTION_CHECK = 140000  # client_connection_check_interval

@@ -15,7 +15,7 @@ import typing as t
 
 from .._connection import Database
 from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks, companions
-from .._versions import PG_PUBLICATION_FILTER, TS_FK_ON_COMPRESSED
+from .._versions import PG_PUBLICATION_FILTER, PG_TRIGGER_PARENT, TS_FK_ON_COMPRESSED
 
 __all__ = ["Document", "read"]
 
@@ -61,6 +61,12 @@ relation AS (
                     AND d.objid = c.oid AND d.deptype = 'e')
 )
 """
+
+# What obj_description does; that is a function in SQL, which the server runs as one for each row.
+_COMMENT = """(
+  SELECT d.description FROM pg_catalog.pg_description AS d
+  WHERE d.objoid = {row}.oid AND d.classoid = 'pg_catalog.{catalog}'::regclass AND d.objsubid = 0
+) AS comment"""
 
 # The names of an index's columns; an expression counts as an empty name, because TimescaleDB folds constants in chunks.
 _COLUMNS = """(
@@ -113,15 +119,18 @@ SELECT r.oid::int8, r.schema, r.name, r.kind, r.relrowsecurity AS row_security, 
          (SELECT count(*) FROM chunk AS k WHERE k.hypertable_id = r.hypertable_id) ELSE 0 END AS chunks
 FROM relation AS r""",
     "indexes": f"""
-SELECT i.oid::int8, x.indrelid::int8 AS relation, i.relname AS name, pg_get_indexdef(i.oid) AS definition,
+SELECT i.oid::int8, x.indrelid::int8 AS relation, i.relname AS name,
+       CASE WHEN c.oid IS NULL THEN pg_get_indexdef(i.oid) ELSE '' END AS definition,
        x.indisvalid AND x.indisready AND x.indislive AS valid,
        CASE WHEN r.hypertable_id IS NULL THEN 0 ELSE {_LACKING} END AS lacking, x.indisclustered AS clustered,
-       x.indisreplident AS replica_identity, c.oid::int8 AS constraint, obj_description(i.oid, 'pg_class') AS comment,
-       (SELECT string_agg(o, ', ') FROM unnest(i.reloptions) AS o) AS options,
+       x.indisreplident AS replica_identity, c.oid::int8 AS constraint,
+       {_COMMENT.format(row="i", catalog="pg_class")},
+       array_to_string(i.reloptions, ', ') AS options,
        (SELECT i2.inhparent::int8 FROM pg_catalog.pg_inherits AS i2 WHERE i2.inhrelid = i.oid) AS parent,
        (SELECT s.spcname FROM pg_catalog.pg_tablespace AS s WHERE s.oid = i.reltablespace) AS tablespace,
-       (SELECT json_object_agg(a.attnum, a.attstattarget ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = i.oid AND a.attstattarget >= 0) AS statistics
+       CASE WHEN x.indexprs IS NOT NULL THEN
+         (SELECT json_object_agg(a.attnum, a.attstattarget ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
+          WHERE a.attrelid = i.oid AND a.attstattarget >= 0) END AS statistics
 FROM relation AS r
 JOIN pg_catalog.pg_index AS x ON x.indrelid = r.oid
 JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
@@ -130,7 +139,7 @@ LEFT JOIN pg_catalog.pg_constraint AS c
     "constraints": f"""
 SELECT c.oid::int8, c.conrelid::int8 AS relation, n.nspname AS schema, t.typname AS domain, c.conname AS name,
        c.contype AS type, pg_get_constraintdef(c.oid) AS definition, c.conindid::int8 AS index,
-       c.confrelid::int8 AS referenced, obj_description(c.oid, 'pg_constraint') AS comment,
+       c.confrelid::int8 AS referenced, {_COMMENT.format(row="c", catalog="pg_constraint")},
        CASE WHEN r.hypertable_id IS NULL OR c.contype <> 'f' THEN 0 ELSE {_LACKING_KEY} END AS lacking
 FROM pg_catalog.pg_constraint AS c
 LEFT JOIN relation AS r ON r.oid = c.conrelid
@@ -138,24 +147,24 @@ LEFT JOIN pg_catalog.pg_type AS t ON t.oid = c.contypid AND c.conrelid = 0
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
 WHERE (r.oid IS NOT NULL OR n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
   AND c.contype IN ('p', 'u', 'x', 'f', 'c', 'n') AND (c.contype <> 'f' OR c.conparentid = 0)""",
-    "triggers": """
+    "triggers": f"""
 SELECT g.oid::int8, g.tgrelid::int8 AS relation, g.tgname AS name, pg_get_triggerdef(g.oid, false) AS definition,
-       g.tgenabled AS enabled, coalesce((to_jsonb(g) ->> 'tgparentid') <> '0', false) AS clone,
+       g.tgenabled AS enabled, {{clone}} AS clone,
        n.nspname AS function_schema, p.proname AS function, encode(g.tgargs, 'escape') AS arguments,
-       obj_description(g.oid, 'pg_trigger') AS comment
+       {_COMMENT.format(row="g", catalog="pg_trigger")}
 FROM relation AS r
 JOIN pg_catalog.pg_trigger AS g ON g.tgrelid = r.oid
 JOIN pg_catalog.pg_proc AS p ON p.oid = g.tgfoid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-WHERE NOT g.tgisinternal OR coalesce((to_jsonb(g) ->> 'tgparentid') <> '0', false)""",
-    "rules": """
+WHERE NOT g.tgisinternal OR {{clone}}""",
+    "rules": f"""
 SELECT w.oid::int8, w.ev_class::int8 AS relation, w.rulename AS name, w.ev_enabled AS enabled,
        CASE WHEN w.rulename = '_RETURN' THEN pg_get_viewdef(w.ev_class) ELSE pg_get_ruledef(w.oid) END AS definition,
-       obj_description(w.oid, 'pg_rewrite') AS comment
+       {_COMMENT.format(row="w", catalog="pg_rewrite")}
 FROM relation AS r
 JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = r.oid
 WHERE r.kind <> 'm'""",
-    "policies": """
+    "policies": f"""
 SELECT p.oid::int8, p.polrelid::int8 AS relation, p.polname AS name,
        concat_ws(' ', CASE WHEN NOT p.polpermissive THEN 'AS RESTRICTIVE' END,
          CASE p.polcmd WHEN 'r' THEN 'FOR SELECT' WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE'
@@ -164,13 +173,13 @@ SELECT p.oid::int8, p.polrelid::int8 AS relation, p.polname AS name,
            ORDER BY u.rolname) FROM pg_catalog.pg_roles AS u WHERE u.oid = ANY (p.polroles)) END,
          'USING (' || pg_get_expr(p.polqual, p.polrelid) || ')',
          'WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')') AS definition,
-       obj_description(p.oid, 'pg_policy') AS comment
+       {_COMMENT.format(row="p", catalog="pg_policy")}
 FROM relation AS r
 JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid""",
-    "statistics": """
+    "statistics": f"""
 SELECT s.oid::int8, s.stxrelid::int8 AS relation, n.nspname AS schema, s.stxname AS name,
        pg_get_statisticsobjdef(s.oid) AS definition, to_jsonb(s) ->> 'stxstattarget' AS target,
-       obj_description(s.oid, 'pg_statistic_ext') AS comment
+       {_COMMENT.format(row="s", catalog="pg_statistic_ext")}
 FROM relation AS r
 JOIN pg_catalog.pg_statistic_ext AS s ON s.stxrelid = r.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = s.stxnamespace""",
@@ -240,6 +249,7 @@ def read(database: Database) -> Document:
     """
     since_15 = database.server_version >= PG_PUBLICATION_FILTER
     choices = {
+        "{clone}": "g.tgparentid <> 0" if database.server_version >= PG_TRIGGER_PARENT else "false",
         "{publication_filter}": "pg_get_expr(x.prqual, x.prrelid)" if since_15 else "NULL",
         "{keyless}": _keyless(database),
         "{publication_schemas}": _PUBLICATION_SCHEMAS if since_15 else _NO_PUBLICATION_SCHEMAS,

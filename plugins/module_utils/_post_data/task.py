@@ -97,10 +97,12 @@ def _read(
     with ThreadPoolExecutor(max_workers=2) as others:
         reading = others.submit(read, target)
         making = others.submit(make_archive)
+        # pg_dump takes longest: meanwhile all that does not need its archive.
         document = read_source()
-        archive = making.result()
-        source = Inventory(document or document_of(archive))
+        described = Inventory(document) if document is not None else None
         existing = Inventory(reading.result())
+        archive = making.result()
+    source = described or Inventory(document_of(archive))
     settle(target, source, existing)
     return wanted_items(archive, source), source, existing
 
