@@ -219,7 +219,8 @@ def _joined(last: Outcome, parts: t.Sequence[Outcome]) -> Outcome:
         joined.duration_ms = int((end - joined.started_at) * 1000)
     failed = next((outcome for outcome in parts if outcome.outcome == "failed"), None)
     if failed is not None:
-        reason = f"{failed.step.object.label}: {failed.reason}"
+        same = failed.step.object == last.step.object
+        reason = failed.reason if same else f"{failed.step.object.label}: {failed.reason}"
         error = {**failed.error, "msg": reason}
         joined = dataclasses.replace(joined, outcome="failed", reason=reason, hint=failed.hint, error=error)
     return joined

@@ -17,6 +17,10 @@ description:
     materialized views, and comments on all of these.
   - Statements are those that C(pg_dump) wrote. C(ONLY) is taken out for what is a hypertable on the target, because
     TimescaleDB refuses it there.
+  - Keys of plain tables of more than 1 MiB are added in two statements, so that locks are short and other connections
+    go on. A primary key or unique constraint gets its index first and takes it over (C(USING INDEX)). A foreign key is
+    added C(NOT VALID) and then validated; where rows break it, it stays, for new rows, until a run can validate it.
+    What a stopped run left of the two is taken up by the next one.
   - The triggers C(ts_insert_blocker) and C(ts_cagg_invalidation_trigger), known by the function they call, belong to
     TimescaleDB and are never restored. Stray ones on the target are named in a warning.
   - What a hypertable of the target's version refuses is found before anything is changed.

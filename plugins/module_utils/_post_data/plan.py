@@ -15,11 +15,11 @@ import typing as t
 from .._connection import Facts
 from .._plan import Finding, Identity, Plan, Step
 from .._sql import identifier, quote_identifier, statement
-from . import hypertables, scanner
+from . import hypertables, keys, scanner
 from .checks import done_when
 from .exchange import OVERWRITES, removal, renaming
 from .indexes import chunk_build, chunk_done, per_chunk, why_plain
-from .objects import CONSTRAINTS, Inventory, Name, Thing, shape
+from .objects import CONSTRAINTS, Inventory, Name, Relation, Thing, shape
 from .order import dotted, locks, put_last, weight_of
 from .selection import Options, left_out
 from .wanted import Item
@@ -162,8 +162,7 @@ class _Planner:
             reason = "It is not validated on the target, and VALIDATE CONSTRAINT is refused where columnstore is on."
             self._drifted(item, thing, there, reason)
             return
-        named = (identifier(*table.name), identifier(item.identity.name))
-        text = statement("ALTER TABLE {} VALIDATE CONSTRAINT {}", *named)
+        text = keys.validation(table.name, item.identity.name)
         self._step(item, thing, (text,), "alter", "It is there but not validated.", there.definition)
 
     def _missing(self, item: Item, thing: Thing, there: Thing | None) -> None:
@@ -175,7 +174,7 @@ class _Planner:
         if twin is not None:
             self._other_name(item, thing, twin)
             return
-        if self._by_chunk(item, thing, there):
+        if self._by_chunk(item, thing, there) or self._in_two(item, thing, there):
             return
         texts = tuple(self._for_target(text, thing) for text in item.statements)
         action = "refresh" if item.identity.kind == "refresh" else "create"
@@ -300,6 +299,49 @@ class _Planner:
         last.depends_on = (*last.depends_on, *(part.key for part in parts))
         self.plan.steps[-1:] = [*parts, last]
         return True
+
+    def _in_two(self, item: Item, thing: Thing, there: Thing | None) -> bool:
+        """Plan a key of a large plain table as two steps, where the server allows it."""
+        table = self.target.relations.get(thing.relation) if thing.relation else None
+        others = [self.target.relations.get(name) for name in thing.reads]
+        if table is None or there is not None or len(item.statements) != 1 or not keys.can_split(thing, table, others):
+            return False
+        large = weight_of(item, thing, self.target) > _SMALL
+        if item.identity.kind != "foreign_key":
+            return self._index_first(item, thing, table, large=large)
+        if large:
+            last = self._step(item, thing, (keys.validation(table.name, item.identity.name),), "create")
+            # All are added before the first is validated: that takes long, and keeps others from the table.
+            part = dataclasses.replace(last, weight=last.weight + 1, size=0)
+            made = dataclasses.replace(thing, definition=f"{thing.definition} NOT VALID")
+            self._put_before(last, part, "not valid", (keys.unvalidated(item.statements[0]),))
+            part.done_when = functools.partial(done_when, made)
+            last.exclusive = (dotted(table.name),)
+            last.shared = tuple(name for name in (*part.exclusive, *part.shared) if name not in last.exclusive)
+        return large
+
+    def _index_first(self, item: Item, thing: Thing, table: Relation, *, large: bool) -> bool:
+        name = item.identity.name
+        split = keys.index_first(item.statements[0], table.name, name)
+        index = Identity("index", table.name[0], name, table.name[1])
+        there = self.target.things.get(index)
+        if split is None or not (large or there) or (there and not (there.valid and split.is_made_by(there))):
+            return False
+        last = self._step(item, thing, (split.attach,), "create", "Its index was there already." if there else "")
+        if there is None:
+            part = dataclasses.replace(last, object=index)
+            self._put_before(last, part, "index", (split.create,))
+            part.done_when = functools.partial(keys.index_done, (table.name[0], name), split.method)
+            part.exclusive, part.shared = part.shared, part.exclusive
+            last.size = 0
+        last.settings = {}
+        return True
+
+    def _put_before(self, last: Step, part: Step, key: str, texts: tuple[str, ...]) -> None:
+        """Plan a step as the first part of another."""
+        part.key, part.part_of, part.statements = f"{last.key} {key}", last.key, texts
+        last.depends_on = (*last.depends_on, part.key)
+        self.plan.steps[-1:] = [part, last]
 
     def _step(
         self, item: Item, thing: Thing, texts: tuple[str, ...], action: str, reason: str = "", before: str = ""
