@@ -61,6 +61,7 @@ class Step:
     :param follows: keys of steps that must have ended before, whatever became of them.
     :param weight: bytes or rows; larger runs first.
     :param size: bytes that it reads, 0 when unknown; only for telling how long it may take.
+    :param lane: steps of different lanes run on different connections; only for telling how long it may take.
     :param atomic: run all statements in one transaction (True), or each on its own in autocommit (False).
     :param batch: it is small and may share a transaction with others; if one of them fails, each runs on its own.
     :param listed: verb and object of a statement that takes a list. Small steps with one verb share one statement,
@@ -89,6 +90,7 @@ class Step:
     follows: tuple[str, ...] = ()
     weight: int = 0
     size: int = 0
+    lane: str = ""
     atomic: bool = True
     batch: bool = False
     listed: tuple[str, ...] = ()

@@ -90,6 +90,11 @@ class Reporter:
         if self.wanted:
             self.meter = Meter(steps, jobs)
 
+    def more_steps(self, steps: t.Sequence[Step]) -> None:
+        """More steps turn out to be needed."""
+        if self.meter is not None:
+            self.meter.more(steps)
+
     def begin(self, step: Step, doing: str = "") -> None:
         """A worker takes a step."""
         if self.meter is not None:
@@ -99,7 +104,7 @@ class Reporter:
         """A worker begins the n-th statement of a step, counted from 0."""
         one = self.meter.running.get(step.key) if self.meter is not None else None
         if one is not None and len(step.statements) > 1:
-            one.fraction = number / len(step.statements)
+            one.statement, one.statement_began = number, time.monotonic()
             one.doing = f"{number + 1} of {len(step.statements)}"
 
     def end(self, step: Step) -> None:

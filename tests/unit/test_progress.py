@@ -75,3 +75,72 @@ def test_a_step_that_runs_counts_by_its_own_share(clock: _Clock) -> None:
     figures = meter.figures()
     assert figures["left"] == 30.0
     assert figures["bytes_done"] == 375
+
+
+def _refresh(name: str, calls: int) -> Step:
+    return Step(Identity("refresh", "public", name), "refresh", ("CALL",) * calls)
+
+
+def _calls(meter: Meter, clock: _Clock, step: Step, number: int) -> Running:
+    """A step that has just begun the call of that number."""
+    one = meter.running.setdefault(step.key, Running(step, clock.now))
+    one.statement, one.statement_began = number, clock.now
+    return one
+
+
+def test_a_refresh_is_not_foretold_by_what_it_is_not_like(clock: _Clock) -> None:
+    create, refresh = Step(Identity("continuous aggregate", "public", "a"), "create", ("CREATE",)), _refresh("a", 4)
+    meter = Meter([create, refresh], jobs=1)
+    _run(meter, clock, create, 0.1)
+    _calls(meter, clock, refresh, 0)
+    clock.now += 5
+    figures = meter.figures()
+    assert (figures["fraction"], figures["left"]) == (None, None)
+    assert line_of(figures) == "1 of 2 steps done | refresh public.a 0% 0:05"
+    assert short_of(figures) == "1/2"
+
+
+def test_a_call_counts_while_it_runs_and_is_at_least_as_long_as_it_has_taken(clock: _Clock) -> None:
+    fast, slow, end = _refresh("fast", 2), _refresh("slow", 4), clock.now + 4 * 40
+    meter = Meter([fast, slow], jobs=2)
+    _calls(meter, clock, slow, 0)
+    _run(meter, clock, fast, 10)
+    clock.now += 30
+    assert meter.figures()["left"] == 3 * 40 + 10  # none of its calls took less than 40 s
+    told = meter.figures()["fraction"]
+    for number in (1, 2, 3):
+        _calls(meter, clock, slow, number)
+        for _second in range(40):
+            clock.now += 1
+            figures = meter.figures()
+            assert figures["fraction"] >= told
+            told = figures["fraction"]
+            assert (end - clock.now) / 2 <= figures["left"] <= 2 * (end - clock.now) + 10
+    assert 0.9 < told < 1
+
+
+def test_lanes_do_not_help_each_other(clock: _Clock) -> None:
+    here = [
+        Step(Identity("rows", "public", f"t{n}"), "analyze", (), key=f"here{n}", size=10, lane="a") for n in range(5)
+    ]
+    meter = Meter([*here, Step(here[0].object, "analyze", (), key="there", size=10, lane="b")], jobs=2)
+    _run(meter, clock, here[0], 4)
+    assert meter.figures()["left"] == 8.0  # four steps of 4 s on two connections
+
+
+def test_a_kind_that_has_not_run_makes_the_share_no_larger_than_the_bytes_say(clock: _Clock) -> None:
+    rows, contents = (Step(Identity(kind, "public", "t"), "analyze", (), size=500) for kind in ("rows", "contents"))
+    small = [Step(Identity("rows", "public", f"s{n}"), "analyze", (), size=500) for n in range(8)]
+    meter = Meter([rows, *small, contents], jobs=10)
+    _run(meter, clock, rows, 10)
+    assert meter.figures()["fraction"] == 0.1
+    assert meter.figures()["left"] == 10.0
+
+
+def test_steps_that_turn_out_to_be_needed_are_counted(clock: _Clock) -> None:
+    steps = [_step(0, 1000), _step(1, 1000)]
+    meter = Meter(steps[:1], jobs=1)
+    _run(meter, clock, steps[0], 10)
+    meter.more(steps[1:])
+    figures = meter.figures()
+    assert (figures["steps"], figures["done"], figures["left"]) == (2, 1, 10.0)

@@ -102,6 +102,37 @@ def test_the_worst_is_said_first(stages: dict[str, Any], outcome: str) -> None:
     assert _data(**stages)["outcome"] == outcome
 
 
+def test_cautions_and_warnings_are_told_apart_from_what_needs_attention() -> None:
+    caution = {"side": "target", "object": "server", "problem": "No workers.", "remedy": "Raise it."}
+    equal = {
+        "changed": False,
+        "equal": True,
+        "objects": [{"kind": "rows", "outcome": "present", "rows": dict.fromkeys(("source", "target"), 1000)}],
+    }
+    data = _data(
+        preflight={"changed": False, "cautions": [caution], "warnings": ["target, server: No workers."]},
+        post_data={"changed": False, "objects": []},
+        activation={"changed": False, "objects": [], "warnings": ["Jobs do not start.", "Jobs do not start."]},
+        verification=equal,
+    )
+    page = report_page(data)
+    assert (data["outcome"], data["verdict"].split(",")[1]) == (
+        "done",
+        " and the comparison found both databases the same.",
+    )
+    assert "Needs attention" not in page
+    assert page.count("No workers.") == 1
+    assert page.count("Jobs do not start.") == 1
+    assert "1 objects, 1,000 rows" in page
+
+
+def test_objects_are_counted_once_by_what_the_last_stage_says() -> None:
+    entry = {"kind": "index", "schema": "public", "name": "i"}
+    first, rest = ({"changed": True, "objects": [{**entry, "outcome": one}]} for one in ("created", "present"))
+    data = _data(post_data=first, post_data_rest=rest, verification={"objects": [{**entry, "outcome": "present"}]})
+    assert data["counts"] == {"present": 1}
+
+
 @pytest.mark.parametrize(
     ("host", "name"), [("../../etc/x", "_.._etc_x"), ("index", "index_"), ("a b/c", "a_b_c"), ("..", "database")]
 )

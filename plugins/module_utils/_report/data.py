@@ -49,7 +49,9 @@ def report_data(stages: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> 
         "versions": _versions(told),
         "stages": told,
     }
-    data["attention"], data["aside"] = _unsettled(told)
+    last = _last(told)
+    data["counts"] = _counts(entry for entry in last if entry["stage"] != STAGES["verification"])
+    data["attention"], data["aside"] = _unsettled(last)
     data["outcome"], data["verdict"] = _verdict(data)
     return {**data, "commands": _commands(data, about)}
 
@@ -108,16 +110,30 @@ def _versions(stages: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     return found
 
 
-def _unsettled(stages: t.Sequence[dict[str, t.Any]]) -> tuple[list[dict[str, t.Any]], list[dict[str, t.Any]]]:
-    """Everything that is not as the source has it, worst first, and apart from it what is no difference.
-
-    What a later stage settled is left out. What the verification may not read is unknown, so it is never set aside.
-    """
+def _last(stages: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """What the last stage that speaks of it says of each object."""
     last: dict[tuple[str, ...], dict[str, t.Any]] = {}
     for stage in stages:
         for entry in stage["objects"]:
             last[_identity(stage["key"], entry)] = {"stage": stage["title"], **entry}
-    found = [entry for entry in last.values() if entry.get("outcome") not in _SETTLED]
+    return list(last.values())
+
+
+def _counts(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, int]:
+    """How many objects have each outcome."""
+    counts: dict[str, int] = {}
+    for entry in entries:
+        if not entry.get("aside"):
+            counts[str(entry.get("outcome"))] = counts.get(str(entry.get("outcome")), 0) + 1
+    return counts
+
+
+def _unsettled(last: t.Sequence[dict[str, t.Any]]) -> tuple[list[dict[str, t.Any]], list[dict[str, t.Any]]]:
+    """Everything that is not as the source has it, worst first, and apart from it what is no difference.
+
+    What a later stage settled is left out. What the verification may not read is unknown, so it is never set aside.
+    """
+    found = [entry for entry in last if entry.get("outcome") not in _SETTLED]
     order = {outcome: place for place, outcome in enumerate(TOLD)}
     found.sort(key=lambda entry: order.get(str(entry.get("outcome")), len(order)))
     aside = [entry for entry in found if entry.get("aside") and entry["stage"] != STAGES["verification"]]
@@ -148,10 +164,19 @@ def _verdict(data: t.Mapping[str, t.Any]) -> tuple[str, str]:
     if all(stage["state"] in ("not run", "skipped") for stage in data["stages"]):
         return "not run", "No stage has run."
     if data["check_mode"]:
-        return "foreseen", f"Nothing was changed. This is what a run would do; {left} objects need a decision."
+        return (
+            "foreseen",
+            f"Nothing was changed. This is what a run would do; {_objects(left, 'needs', 'need')} a decision.",
+        )
     if left:
-        return "attention", f"Every stage ended, and {left} objects are not as the source has them."
-    return "done", "Every stage ended and nothing is left."
+        return "attention", f"Every stage ended, and {_objects(left, 'is', 'are')} not as the source has them."
+    if any(stage.get("equal") for stage in data["stages"]):
+        return "done", "Every stage ended, and the comparison found both databases the same."
+    return "done", "Every stage ended and nothing is left. The databases were not compared."
+
+
+def _objects(number: int, one: str, many: str) -> str:
+    return f"1 object {one}" if number == 1 else f"{number} objects {many}"
 
 
 def _commands(data: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> list[dict[str, str]]:

@@ -39,8 +39,8 @@ def report_page(data: t.Mapping[str, t.Any]) -> str:
     stages = {stage["key"]: stage for stage in data["stages"]}
     body = [
         _head(data),
-        section("Needs attention", _stopped(data), _problems(data), _attention(data["attention"])),
-        section("Left aside", _aside(data["aside"])),
+        section("Needs attention", _stopped(data), _preflight(data, "problems"), _attention(data["attention"])),
+        section("Warnings", _preflight(data, "cautions"), _warnings(data)),
         section("Go on", _commands(data["commands"])),
         section("Stages", _stages(data["stages"])),
         section("Timeline", timeline(data["stages"])),
@@ -48,7 +48,7 @@ def report_page(data: t.Mapping[str, t.Any]) -> str:
         section("Continuous aggregates", _listed(stages["aggregates"]["objects"])),
         section("Policies and jobs", _listed(_merged(stages["policies"]["objects"], stages["activation"]["objects"]))),
         section("Verification", _verification(stages["verification"])),
-        section("All objects", _all_objects(data["stages"])),
+        section("All objects", _all_objects(data["stages"]), _aside(data["aside"])),
     ]
     return document(f"{data['host']}: {data['outcome']}", "\n".join(part for part in body if part))
 
@@ -91,9 +91,15 @@ def _reports(texts: t.Iterable[str]) -> t.Iterator[dict[str, t.Any]]:
 
 
 def _head(data: t.Mapping[str, t.Any]) -> str:
-    facts = [("Source", _side(data, "source")), ("Target", _side(data, "target"))]
     elapsed = sum(stage["elapsed_ms"] or 0 for stage in data["stages"])
-    facts += [("Written", text(_moment(data["written_at"]))), ("Time in stages", text(duration(elapsed)))]
+    facts = [
+        ("Source", _side(data, "source")),
+        ("Target", _side(data, "target")),
+        ("Objects", _pieces(_counted(data["counts"]).replace(", ", ",\n").splitlines()) or "none"),
+        ("Comparison", _compared(data["stages"])),
+        ("Time in stages", text(duration(elapsed))),
+        ("Written", text(_moment(data["written_at"]))),
+    ]
     cells = "".join(f"<div><small>{text(name)}</small><b>{value}</b></div>" for name, value in facts)
     mode = " <small>(check mode)</small>" if data["check_mode"] else ""
     return (
@@ -101,6 +107,20 @@ def _head(data: t.Mapping[str, t.Any]) -> str:
         f'<p class="verdict">{badge(data["outcome"])} {text(data["verdict"])}</p>\n'
         f'<div class="facts">{cells}</div>\n</header>'
     )
+
+
+def _counted(counts: t.Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts.get(outcome))
+
+
+def _compared(stages: t.Iterable[t.Mapping[str, t.Any]]) -> str:
+    (stage,) = (one for one in stages if one["key"] == "verification")
+    if "equal" not in stage:
+        return "not made"
+    rows = sum(one["rows"].get("source") or 0 for one in stage["objects"] if isinstance(one.get("rows"), dict))
+    same = "the same" if stage["equal"] else "different"
+    told = f"{len(stage['objects'])} objects, {rows:,} rows"
+    return f"{same}<br><small>{text(told)}</small>"
 
 
 def _side(data: t.Mapping[str, t.Any], side: str) -> str:
@@ -114,7 +134,7 @@ def _stopped(data: t.Mapping[str, t.Any]) -> str:
     """What failed as a whole: message, statement, remedy."""
     parts = []
     for stage in data["stages"]:
-        if stage["state"] != "failed":
+        if stage["state"] != "failed" or stage.get("problems"):  # those are listed below
             continue
         where = f" ({text(stage['object'])})" if stage.get("object") else ""
         parts.append(
@@ -123,19 +143,39 @@ def _stopped(data: t.Mapping[str, t.Any]) -> str:
         if stage.get("statement"):
             state = f"SQLSTATE {text(stage['sqlstate'])}" if stage.get("sqlstate") else "The statement"
             parts.append(f"<p>{state}</p>\n<pre>{text(stage['statement'])}</pre>")
+        if stage.get("hint"):
+            parts.append(f"<p>{text(stage['hint'])}</p>")
     return "\n".join(parts)
 
 
-def _problems(data: t.Mapping[str, t.Any]) -> str:
-    """What preflight found."""
-    rows = []
-    for stage in data["stages"]:
-        for kind in ("problems", "cautions"):
-            for one in stage.get(kind) or []:
-                word = badge("failed" if kind == "problems" else "attention")
-                where = f"{name(one.get('object'))}<br><small>{text(one.get('side'))}</small>"
-                rows.append((word, where, text(one.get("problem")), text(one.get("remedy"))))
+def _preflight(data: t.Mapping[str, t.Any], kind: str) -> str:
+    """What preflight found.
+
+    :param kind: problems or cautions.
+    """
+    word = badge("failed" if kind == "problems" else "attention")
+    rows = [
+        (
+            word,
+            f"{name(one.get('object'))}<br><small>{text(one.get('side'))}</small>",
+            text(one.get("problem")),
+            text(one.get("remedy")),
+        )
+        for stage in data["stages"]
+        for one in stage.get(kind) or []
+    ]
     return table(("Preflight", "Object", "Problem", "Remedy"), rows, short=(0,))
+
+
+def _warnings(data: t.Mapping[str, t.Any]) -> str:
+    """What stages warned of; preflight's warnings are its cautions."""
+    rows = [
+        (text(stage["title"]), text(one))
+        for stage in data["stages"]
+        if stage["key"] != "preflight"
+        for one in dict.fromkeys(stage.get("warnings") or [])
+    ]
+    return table(("Stage", "Warning"), rows, short=(0,))
 
 
 def _attention(entries: t.Iterable[t.Mapping[str, t.Any]]) -> str:
@@ -173,7 +213,12 @@ def _commands(commands: t.Iterable[t.Mapping[str, str]]) -> str:
 
 def _words(command: str) -> str:
     """A command whose lines end between words only: a browser would break ``--check`` after its first dash."""
-    return " ".join(f'<span class="word">{text(word)}</span>' for word in command.split(" "))
+    return _pieces(command.split(" "))
+
+
+def _pieces(texts: t.Iterable[str]) -> str:
+    """Texts that break at their ends only, as long as they are shorter than a line."""
+    return " ".join(f'<span class="word">{text(one)}</span>' for one in texts if one)
 
 
 def _moment(iso: t.Any) -> str:
@@ -183,8 +228,9 @@ def _moment(iso: t.Any) -> str:
 def _stages(stages: t.Iterable[t.Mapping[str, t.Any]]) -> str:
     rows = []
     for stage in stages:
-        counts = _counts(stage["objects"])
-        told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts.get(outcome))
+        told = _counted(_counts(stage["objects"]))
+        if stage["key"] == "preflight" and stage["state"] not in ("not run", "skipped"):
+            told = f"problems: {len(stage.get('problems') or [])}, cautions: {len(stage.get('cautions') or [])}"
         rows.append(
             (
                 text(stage["title"]),
@@ -238,7 +284,7 @@ def _listed(objects: t.Iterable[t.Mapping[str, t.Any]]) -> str:
         )
         for one in objects
     ]
-    return table(("Outcome", "Object", "What", "More"), rows, short=(0,))
+    return table(("Outcome", "Object", "Why", "More"), rows, short=(0,))
 
 
 def _more(entry: t.Mapping[str, t.Any]) -> str:

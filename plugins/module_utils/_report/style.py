@@ -34,13 +34,14 @@ small, .soft { color: var(--soft); font-size: .875rem; }
 .failed, .differs, .unsupported { color: var(--bad); }
 .not-run { color: var(--soft); }
 .verdict { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: .75rem;
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); gap: .75rem;
   margin: 1rem 0; }
 .facts > div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .8rem;
   overflow-wrap: anywhere; }
 .facts b { display: block; font-weight: 600; }
 .time { display: grid; grid-template-columns: minmax(8rem, 13rem) 1fr; gap: .35rem .8rem; align-items: center; }
 .time svg { display: block; width: 100%; background: var(--card); border-radius: .2rem; }
+.time small { white-space: nowrap; }
 .time .axis { display: flex; justify-content: space-between; font-size: .8rem; color: var(--soft); }
 .stage { fill: var(--bar); } .step { fill: var(--step); } .stage.bad, .step.bad { fill: var(--badbar); }
 table { width: 100%; border-collapse: collapse; }

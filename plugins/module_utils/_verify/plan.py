@@ -57,11 +57,10 @@ def compare_data(
     with Readers((source, target), options["jobs"], progress) as readers:
         if estimated:
             findings += compare_estimates(tables, readers, {"source": source, "target": target})
-        else:
-            findings += compare_rows(tables, readers, options["rows"], encodings)
+            tables = []
+        findings += compare_rows(tables + aggregates, readers, options["rows"], encodings)
         if "aggregates" in scope:
             findings += unmaterialized(wanted["aggregates"], existing["aggregates"])
-            findings += compare_rows(aggregates, readers, "checksum", encodings)
         if "sequences" in scope:
             findings += compare_sequences(wanted, existing, readers)
     return findings
@@ -74,7 +73,7 @@ def _begin(progress: Reporter, checks: list[Check], source: Database, jobs: int)
         for check in checks:
             check.bytes = sizes.get(check.relations["source"], 0)
     steps = [step_of(check, part, side) for check in checks for part in check.slices for side in SIDES]
-    progress.begin_steps(steps, len(SIDES) * max(1, jobs))
+    progress.begin_steps(steps, jobs)
 
 
 def _chosen(inventory: dict[str, t.Any], options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -83,6 +83,10 @@ class Readers:
         """
         return self._pools[side].submit(self._answer, side, text, digits, step)
 
+    def expect(self, steps: t.Sequence[Step]) -> None:
+        """Count queries that were not foreseen."""
+        self._progress.more_steps(steps)
+
     def answer(self, future: Future[Rows]) -> Rows:
         """Wait for an answer. Raises what the query raised, or Interrupted."""
         try:

@@ -23,12 +23,13 @@ from .._sql import identifier, raw, statement
 from .readers import Readers, Rows, not_compared
 from .slices import SIDES, Check, Slice, shown, step_of
 
-__all__ = ["Difference", "compare_rows", "query_of"]
+__all__ = ["Difference", "compare_rows"]
 
 RELATIVE = 1e-9
 TOLD = 10  # differing slices that a result lists
 _TEN_DIGITS = -5  # extra_float_digits: ten significant digits of a float8
 _FETCHED = 20_000  # rows of a slice that are compared one by one
+_MOST_PARTS = 100  # of a slice that is looked at more closely
 _HASH = 'pg_catalog.hashtextextended({} COLLATE pg_catalog."C", 0)'
 
 
@@ -56,19 +57,22 @@ def compare_rows(
 ) -> list[Finding]:
     """Compare every check, all slices at the same time on as many sessions as there are.
 
-    :param depth: count or checksum.
+    One slice of each check is asked for before all others: then it is soon known how fast each of them is.
+
+    :param depth: count or checksum, for tables; what aggregates hold is always compared by checksum.
     :param encodings: of both servers; where they differ, text is hashed as UTF-8.
     :raises Interrupted: the run was told to stop.
     """
     query = _Query(depth == "checksum", len(set(encodings)) > 1)
-    asked = [[(part, query.ask(readers, check, part, known=True)) for part in check.slices] for check in checks]
+    places = [(number, place) for number, check in enumerate(checks) for place in range(len(check.slices))]
+    places.sort(key=lambda one: one[1] != len(checks[one[0]].slices) // 2)
+    futures = {one: query.ask(readers, checks[one[0]], checks[one[0]].slices[one[1]]) for one in places}
+    asked = [
+        [(part, futures[number, place]) for place, part in enumerate(check.slices)]
+        for number, check in enumerate(checks)
+    ]
     stale = [query.ask_stale(readers, check) for check in checks]
     return [_settled(*one, readers, query) for one in zip(checks, asked, stale)]
-
-
-def query_of(check: Check, part: Slice, side: str, *, hashed: bool = True, recoded: bool = False) -> str:
-    """The statement that sums up one slice on one side."""
-    return _Query(hashed, recoded).text(check, part, side)
 
 
 class _Query:
@@ -78,13 +82,13 @@ class _Query:
         self.hashed = hashed
         self.recoded = recoded
 
-    def ask(self, readers: Readers, check: Check, part: Slice, *, known: bool = False) -> list[Future[Rows]]:
+    def ask(self, readers: Readers, check: Check, part: Slice, parts: int = 1) -> list[Future[Rows]]:
         """Ask both sides.
 
-        :param known: it is one of the check's own slices, which the progress counts.
+        :param parts: as how many of these make one of the check's own slices.
         """
         digits = _TEN_DIGITS if check.tolerant else 3
-        steps = {side: step_of(check, part, side) if known else None for side in SIDES}
+        steps = {side: step_of(check, part, side, parts) for side in SIDES}
         return [readers.ask(side, self.text(check, part, side), digits, steps[side]) for side in SIDES]
 
     def ask_stale(self, readers: Readers, check: Check) -> Future[Rows] | None:
@@ -105,7 +109,7 @@ class _Query:
         return f"SELECT {', '.join(outputs)} FROM {_relation(check, side)} WHERE {check.where(part)}"
 
     def _checksum(self, check: Check) -> str:
-        if not self.hashed:
+        if not (self.hashed or check.tolerant):
             return "NULL"
         text = f"ROW({', '.join(_column(name, check, is_float) for name, is_float in check.columns)})::pg_catalog.text"
         if self.recoded:
@@ -172,22 +176,24 @@ def _differences(
         return [whole]
     if source[0] <= _FETCHED:
         return [] if _close(check, part, readers) else [whole]
-    middle = _middle(source, target)
-    if middle is None:
+    parts = _finer(part, source, target)
+    if len(parts) == 1:
         return [whole]
-    halves = (Slice(part.low, middle), Slice(middle, part.high))
+    readers.expect([step_of(check, one, side, len(parts)) for one in parts for side in SIDES])
+    asked = [(one, query.ask(readers, check, one, len(parts))) for one in parts]
     found = []
-    for half in halves:
-        futures = query.ask(readers, check, half)
-        found += _differences(check, half, [readers.answer(future)[0] for future in futures], readers, query)
+    for one, futures in asked:
+        found += _differences(check, one, [readers.answer(future)[0] for future in futures], readers, query)
     return found
 
 
-def _middle(*answers: tuple[t.Any, ...]) -> int | None:
-    """Where to cut a slice; None when it is a single bucket."""
+def _finer(part: Slice, *answers: tuple[t.Any, ...]) -> list[Slice]:
+    """A slice in parts small enough to be compared row by row, if rows lie evenly; a single bucket stays one."""
     edges = [int(edge) for answer in answers for edge in answer[3:] if edge is not None]
-    low, high = min(edges), max(edges)
-    return (low + high + 1) // 2 if low < high else None
+    low, span = min(edges), max(edges) - min(edges) + 1
+    number = min(span, _MOST_PARTS, int(answers[0][0]) // _FETCHED + 2)
+    cuts = [part.low, *(low + place * span // number for place in range(1, number)), part.high]
+    return [Slice(one, other) for one, other in zip(cuts, cuts[1:])]
 
 
 def _close(check: Check, part: Slice, readers: Readers) -> bool:

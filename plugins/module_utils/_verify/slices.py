@@ -80,11 +80,13 @@ class Check:
         return " AND ".join(text for text in texts if text) or "true"
 
 
-def step_of(check: Check, part: Slice, side: str) -> Step:
-    """One query as the progress counts it. No plan has it: nothing is changed."""
-    edges = f"{part.low}..{part.high}" if len(check.slices) > 1 else "whole"
-    size = check.bytes // len(check.slices)
-    return Step(check.identity, "analyze", (), key=f"{check.identity.label} {edges} {side}", size=size)
+def step_of(check: Check, part: Slice, side: str, parts: int = 1) -> Step:
+    """One query as the progress counts it. No plan has it: nothing is changed.
+
+    :param parts: as how many of these make one of the check's own slices.
+    """
+    key = f"{check.identity.label} {part.low}..{part.high} {side}"
+    return Step(check.identity, "analyze", (), key=key, size=check.bytes // len(check.slices) // parts, lane=side)
 
 
 def _bound(column: t.Any, operator: str, value: int | None, type_name: str) -> str:
