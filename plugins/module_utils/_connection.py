@@ -17,7 +17,7 @@ import typing as t
 
 from ._driver import extensions, psycopg2
 from ._errors import BadInput, ConnectionFailed, StatementFailed
-from ._sql import identifier, statement
+from ._sql import identifier, raw, statement, typed
 from ._versions import PG_CONNECTION_CHECK, PG_IDLE_SESSION_TIMEOUT, PG_TRANSACTION_TIMEOUT, Timescale
 
 __all__ = ["INSUFFICIENT_PRIVILEGE", "Database", "Facts", "connect", "libpq_parameters", "statement_failed"]
@@ -57,6 +57,8 @@ _SESSION_SETTINGS = {
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
 }
+
+_SET_MANY = "SELECT pg_catalog.set_config(s.key, s.value, {1}) FROM pg_catalog.json_each_text({0}) AS s"
 
 
 def libpq_parameters(options: t.Mapping[str, t.Any], side: str = "target") -> dict[str, str]:
@@ -156,6 +158,13 @@ class Database:
             cursor.execute(query, parameters)
             return list(cursor.fetchall())
 
+    def records(self, query: str, parameters: t.Mapping[str, t.Any] | None = None) -> list[dict[str, t.Any]]:
+        """Run a query and give its rows by column name; columns of type json are parsed. Raises StatementFailed."""
+        with self._cursor(query) as cursor:
+            cursor.execute(query, parameters)
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row)) for row in cursor.fetchall()]
+
     def value(self, query: str, parameters: t.Mapping[str, t.Any] | None = None) -> t.Any:
         """The first column of the first row, or None when there is no row."""
         found = self.rows(query, parameters)
@@ -224,11 +233,8 @@ class Database:
         with contextlib.suppress(Exception):
             self.connection.close()
 
-    def another(self, first: str = "") -> Database:
-        """A further session with the same settings.
-
-        :param first: a statement that must come before any other, even before those settings.
-        """
+    def another(self) -> Database:
+        """A further session with the same settings."""
         return connect(
             self.side,
             self.parameters,
@@ -238,8 +244,25 @@ class Database:
             lock_timeout=self.lock_timeout,
             settings=self.settings,
             known=self,
-            first=first,
         )
+
+    def execute_apart(self, before: str, text: str) -> None:
+        """Run one statement in a further session, in a single message: a transaction, and nothing of it stays.
+
+        Behind a pooler the server's session goes on to somebody else, who must not meet what comes before.
+
+        :param before: a SET LOCAL that must come before any other statement, even before our settings.
+        :raises ConnectionFailed: there is no further session. Raises StatementFailed too.
+        """
+        role = [statement("SET LOCAL ROLE {}", identifier(self.session_role))] if self.session_role else []
+        settings = {**_session_settings(self), **{str(key): str(value) for key, value in self.settings.items()}}
+        local = statement(_SET_MANY, typed(json.dumps(settings), "pg_catalog.json"), raw("true"))
+        connection = _open(self.side, {**self.parameters, "client_encoding": "UTF8"})
+        with contextlib.closing(dataclasses.replace(self, connection=connection)) as apart:
+            connection.autocommit = True
+            connection.notices = self.connection.notices
+            with apart._cursor(text) as cursor:
+                cursor.execute(";\n".join((before, *role, local, text)))
 
     @contextlib.contextmanager
     def _cursor(self, text: str) -> t.Iterator[t.Any]:
@@ -280,14 +303,12 @@ def connect(
     lock_timeout: float = 10.0,
     settings: t.Mapping[str, t.Any] | None = None,
     known: Database | None = None,
-    first: str = "",
 ) -> Database:
     """Open a session in autocommit mode, with every setting made after connecting (poolers refuse startup options).
 
     :param lock_timeout: seconds a statement may wait for a lock.
     :param settings: further GUCs for the session.
     :param known: a session with the same server, whose facts need not be asked again.
-    :param first: a statement that must come before any other.
     :raises ConnectionFailed: the server cannot be reached or refuses the login.
     :raises BadInput: a certificate's file is missing, or session_role or a setting is refused.
     """
@@ -299,8 +320,6 @@ def connect(
     database = Database(side, parameters, session_role, application, connection, read_only)
     database.lock_timeout, database.settings = lock_timeout, settings or {}
     try:
-        if first:
-            database.execute(first)
         # Catalogs that nobody analyzed look expensive, and compiling takes longer than reading them. Sessions that work
         # keep what the server says.
         _prepare(database, {"jit": "off"} if known is None else {})
@@ -361,10 +380,10 @@ def _environment_of(side: str) -> t.Iterator[None]:
             os.environ.update(hidden)
 
 
-def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
-    wanted: dict[str, str] = {**_SESSION_SETTINGS, **more, "application_name": database.application}
+def _session_settings(database: Database) -> dict[str, str]:
+    """Our own settings of a session, by the server's version."""
+    wanted: dict[str, str] = {**_SESSION_SETTINGS, "application_name": database.application}
     wanted["lock_timeout"] = f"{max(1, int(database.lock_timeout * 1000))}ms"
-    database.server_version = int(database.connection.server_version)
     if database.server_version >= PG_CONNECTION_CHECK:
         wanted["client_connection_check_interval"] = "2s"
     # A timeout that is set on the role or the database would end a session that waits for its next step.
@@ -372,6 +391,11 @@ def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
         wanted["idle_session_timeout"] = "0"
     if database.server_version >= PG_TRANSACTION_TIMEOUT:
         wanted["transaction_timeout"] = "0"
+    return wanted
+
+
+def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
+    database.server_version = int(database.connection.server_version)
     database.connection.set_client_encoding("UTF8")
     if database.session_role:
         try:
@@ -382,7 +406,7 @@ def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
                 hint="Give a role that the login role is a member of.",
                 sqlstate=error.sqlstate,
             ) from error
-    set_many(database, wanted)
+    set_many(database, {**_session_settings(database), **more})
     try:
         set_many(database, {str(key): str(value) for key, value in database.settings.items()})
     except StatementFailed as error:
@@ -396,11 +420,7 @@ def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
 def set_many(database: Database, settings: t.Mapping[str, str]) -> None:
     """Set several GUCs for the session in one round trip."""
     if settings:
-        database.rows(
-            "SELECT pg_catalog.set_config(s.key, s.value, false)"
-            " FROM pg_catalog.json_each_text(%(settings)s::pg_catalog.json) AS s",
-            {"settings": json.dumps(dict(settings))},
-        )
+        database.rows(statement(_SET_MANY, typed(json.dumps(dict(settings)), "pg_catalog.json"), raw("false")))
 
 
 def _learn(database: Database, known: Database | None) -> None:

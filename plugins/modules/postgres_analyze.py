@@ -21,6 +21,8 @@ description:
   - A partitioned table is done with its partitions. A partition whose parent needs nothing is done alone.
   - What is missing or stale is decided from the catalog and the activity counters, in one statement, never by the
     clock.
+  - The commits of single relations do not wait for the disk or a standby (C(synchronous_commit=off)). One at the end
+    waits for all of them, so that what a run reports is there after a crash, too. O(settings) wins over this.
   - After the run the module asks the catalog whether the statistics are there.
 options:
   schemas:
@@ -258,12 +260,14 @@ run:
       target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
+import contextlib
 import time
 import typing as t
 
 from ansible_collections.dbops.timescale.plugins.module_utils._argspec import ArgumentSpec, apply_spec, login_spec
-from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
+from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput, StatementFailed
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, TaskFailed, run_module
+from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan
 from ansible_collections.dbops.timescale.plugins.module_utils._statistics.catalog import read
 from ansible_collections.dbops.timescale.plugins.module_utils._statistics.plan import (
     Options,
@@ -274,6 +278,10 @@ from ansible_collections.dbops.timescale.plugins.module_utils._statistics.proof 
 from ansible_collections.dbops.timescale.plugins.module_utils._versions import PG_COUNTERS_IN_MEMORY
 
 _COUNTERS_LAG = 1.0  # seconds
+# PostgreSQL manual, 20.5.1: a crash may lose the last commits, nothing else; statistics can be gathered again.
+_NOT_WAITING = {"synchronous_commit": "off"}
+# Writes to the log, so that this commit waits until the log is on disk, with all the commits before it.
+_WAIT = "SELECT pg_catalog.pg_logical_emit_message(true, 'dbops.timescale', ''::pg_catalog.text)"
 
 
 def work(session: Session) -> dict[str, t.Any]:
@@ -298,18 +306,34 @@ def work(session: Session) -> dict[str, t.Any]:
     with session.only_run():
         found = relations()
         plan = make_plan(found, session.target.facts, options)
-        result = session.carry_out(plan, catalogs_skipped=catalogs_skipped(found, options))
+        with _one_wait(session, plan):
+            result = session.carry_out(plan, catalogs_skipped=catalogs_skipped(found, options))
         if session.check_mode:
             return result
-        _await_counters(session, result)
-        after = relations() if plan.steps else found
-        mark_dropped(result, after)
+        after = found
+        if plan.steps:
+            _await_counters(session, result)
+            after = relations()
+            mark_dropped(result, after)
         without = missing_after(result, after, options)
         if without and params["strict"]:
             raise TaskFailed(without, hint="See objects in the result for reasons and notices.", result=result)
         if without:
             session.module.warn(without)
         return result
+
+
+@contextlib.contextmanager
+def _one_wait(session: Session, plan: Plan) -> t.Iterator[None]:
+    """The workers' commits wait for nothing; when all are done, failed or not, one commit waits for them."""
+    control = session.target
+    control.settings = {**_NOT_WAITING, **control.settings}  # of the sessions that it opens
+    try:
+        yield
+    finally:
+        if plan.steps and not session.check_mode:
+            with contextlib.suppress(StatementFailed):  # a role that may not: the log is on disk within a second
+                control.execute(_WAIT)
 
 
 def _await_counters(session: Session, result: dict[str, t.Any]) -> None:

@@ -223,6 +223,10 @@ def test_maintain_is_enough(bare: Place) -> None:
     assert _outcomes(result) == {"two.t": "altered"}
     assert result["objects"][0]["evidence"] == "counters"
     assert not bare.run("one", tables=["two.*"])["changed"]
+    bare.ask("REVOKE MAINTAIN ON two.t FROM one; GRANT pg_maintain TO one")
+    again = bare.run("one", tables=["two.*"], scope="all")
+    bare.ask("REVOKE pg_maintain FROM one")
+    assert _outcomes(again) == {"two.t": "altered"}
 
 
 def test_stale_is_the_rule_of_autovacuum(bare: Place) -> None:
@@ -239,14 +243,19 @@ def test_stale_is_the_rule_of_autovacuum(bare: Place) -> None:
 
 
 def test_counters_that_vanished_in_a_crash_do_not_matter(bare: Place) -> None:
-    bare.ask("CREATE TABLE one.empty (n int)")
-    bare.run("postgres")
     assert isinstance(bare.server, ThrowawayServer)
+    bare.ask("CREATE TABLE one.empty (n int)")
+    bare.ask("ALTER SYSTEM SET wal_writer_delay = '10s'")  # only what the run itself has waited for survives
+    bare.server.restart()
+    bare.run("postgres")
     bare.server.restart("immediate")
+    bare.ask("ALTER SYSTEM RESET wal_writer_delay")
     assert bare.ask("SELECT last_analyze FROM pg_stat_user_tables WHERE relname = 't'") == [(None,)] * 2
     again = bare.run("postgres")
     # Before PostgreSQL 14 nothing but the counters tells that an empty table was looked at.
     assert again["queries"] == (['ANALYZE "one"."empty"'] if bare.major < 14 else [])
+    sent = statements_during(bare.server, [bare.db], functools.partial(bare.run, "postgres", scope="all", jobs=1))
+    assert sum('"synchronous_commit": "off"' in line for line in sent) == 1
 
 
 def test_where_pg_stats_cannot_be_read(bare: Place) -> None:
@@ -315,6 +324,19 @@ def test_what_is_missing_part_by_part(bare: Place) -> None:
         result = bare.run("postgres", scope="missing")
         assert result["queries"] == ['ANALYZE "one"."t"'], change
         assert not bare.run("postgres", scope="missing")["changed"], change
+
+
+def test_what_has_nothing_to_gather_is_done_once(bare: Place) -> None:
+    """Without rows, without columns, and with columns that nobody wants statistics of."""
+    bare.ask("CREATE TABLE one.empty (n int); CREATE TABLE one.nothing (); INSERT INTO one.nothing DEFAULT VALUES")
+    bare.ask("CREATE TABLE one.unwanted (n int); ALTER TABLE one.unwanted ALTER n SET STATISTICS 0")
+    bare.ask("INSERT INTO one.unwanted VALUES (1)")
+    names = ["one.empty", "one.nothing", "one.unwanted"]
+    assert bare.run("postgres", scope="missing", tables=names)["summary"] == {"altered": 3}
+    assert bare.run("postgres", tables=names)["summary"] == {"present": 3}
+    assert "warnings" not in bare.run("postgres", tables=names, strict=True)
+    bare.ask("INSERT INTO one.empty VALUES (1)")
+    assert bare.run("postgres", scope="missing", tables=names)["queries"] == ['ANALYZE "one"."empty"']
 
 
 def test_partitions_and_children(bare: Place) -> None:
@@ -422,7 +444,14 @@ def test_a_hypertable_spread_over_connections(servers: Pool, major: int, version
     plain = [place.ask(text) for text in STATISTICS]
     place.ask("DELETE FROM pg_statistic WHERE starelid >= 16384; DELETE FROM pg_statistic_ext_data")
     place.ask("SELECT pg_stat_reset()")
-    foreseen, done = place.run("one", check=True), place.run("one")
+    foreseen = place.run("one", check=True)
+    done: dict[str, Any] = {}
+    assert isinstance(place.server, ThrowawayServer)
+    sent = statements_during(place.server, [place.db], lambda: done.update(place.run("one")))
+    # One message, hence one transaction: behind a pooler the next user of that session meets nothing of it.
+    assert [line.partition("statement: ")[2].strip() for line in sent if "disable_load" in line] == [
+        "SET LOCAL timescaledb.disable_load = on;"
+    ]
     assert done["queries"] == foreseen["queries"]
     assert (len(done["queries"]), done["summary"]) == (11, {"altered": 1})
     assert done["objects"][0]["parts"] == 10

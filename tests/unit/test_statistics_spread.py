@@ -28,8 +28,8 @@ class Session:
         self.error = error
         self.executed: list[str] = []
 
-    def another(self, first: str) -> NoReturn:
-        assert first.startswith("SET timescaledb.disable_load")
+    def execute_apart(self, before: str, _text: str) -> NoReturn:
+        assert before == "SET LOCAL timescaledb.disable_load = on"
         raise self.error
 
     def execute(self, text: str) -> None:

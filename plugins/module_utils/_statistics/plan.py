@@ -72,7 +72,7 @@ def make_plan(relations: t.Sequence[Relation], facts: Facts, options: Options) -
         elif not relation["may"]:
             if not relation["catalog"]:
                 plan.findings.append(_skipped(relation, facts))
-        elif not any(tuple(ancestor) in with_partitions for ancestor in relation["ancestors"]):
+        elif not any(tuple(ancestor) in with_partitions for ancestor in relation["ancestors"] or ()):
             plan.steps += _steps(relation, reason, facts, options)
     return plan
 
@@ -94,7 +94,9 @@ def identity(relation: Relation) -> Identity:
 
 
 def _chosen(relations: t.Sequence[Relation], options: Options) -> list[Relation]:
-    found = [relation for relation in relations if _wanted(relation, options)]
+    found = list(relations)
+    if options.schemas or options.exclude_schemas or options.tables:
+        found = [relation for relation in relations if _wanted(relation, options)]
     if not options.columns:
         return found
     if len(found) != 1:
@@ -151,7 +153,7 @@ def _missing(relation: Relation) -> str:
     tree = relation["tree"]
     if relation["missing"] or (tree and relation["kind"] == "p" and not relation["analyzed"]):
         return "It has no statistics, or not all."
-    if tree and relation["readable"] and tree["rows"] > 0 and relation["lack_inherited"] > 0:
+    if tree and relation["readable"] and tree["rows"] > 0 and relation["lack_inherited"]:
         return f"It has no statistics, or not all, of its {tree['parts']} parts together."
     if tree and relation["hypertable"] and tree["missing"] > 0:
         return f"Of its {tree['parts']} chunks, {tree['missing']} have no statistics, or not all."

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from .._connection import Database
@@ -17,7 +16,8 @@ __all__ = ["analyze_root"]
 
 # Any role may set it (TimescaleDB 2.0 and later). It works only before the first other statement of a session, which
 # loads the extension's library; then ANALYZE is PostgreSQL's own and does the root alone, its parts sampled together.
-_WITHOUT_LIBRARY = "SET timescaledb.disable_load = on"
+# A pooler may give a session in which the library is loaded already: then the chunks are done a second time.
+_WITHOUT_LIBRARY = "SET LOCAL timescaledb.disable_load = on"
 # Lock not available, deadlock, cancelled: the plain statement would meet the same.
 _SAME_AGAIN = ("55P03", "40P01", "57014")
 
@@ -33,25 +33,13 @@ def analyze_root(text: str) -> t.Callable[[Database], None]:
 
     def work(database: Database) -> None:
         try:
-            _without_library(database, text)
+            database.execute_apart(_WITHOUT_LIBRARY, text)
         except (ConnectionFailed, StatementFailed) as error:
             if _same_again(error):
                 raise
             database.execute(text)
 
     return work
-
-
-def _without_library(database: Database, text: str) -> None:
-    alone = database.another(_WITHOUT_LIBRARY)
-    try:
-        alone.execute(text)
-        database.connection.notices.extend(alone.connection.notices)
-    finally:
-        # Behind a pooler the server's session may live on for somebody else.
-        with contextlib.suppress(StatementFailed):
-            alone.execute("RESET timescaledb.disable_load")
-        alone.close()
 
 
 def _same_again(error: TimescaleError) -> bool:
