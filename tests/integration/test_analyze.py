@@ -272,7 +272,7 @@ def test_where_pg_stats_cannot_be_read(bare: Place) -> None:
 
 
 def test_foreign_tables_on_request(bare: Place) -> None:
-    if not bare.ask("SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw'"):
+    if not bare.ask("SELECT 1 FROM pg_available_extensions WHERE name = 'postgres_fdw'"):
         bare.ask("CREATE FOREIGN DATA WRAPPER w")
         bare.ask("CREATE SERVER s FOREIGN DATA WRAPPER w")
         bare.ask("CREATE FOREIGN TABLE one.f (n int) SERVER s")
@@ -294,12 +294,19 @@ def test_foreign_tables_on_request(bare: Place) -> None:
 def test_dropped_meanwhile(bare: Place) -> None:
     """One that goes while ANALYZE waits for it is no error."""
     holder = bare.server.connect(bare.db, autocommit=False)
+
+    def commit_when_waited_for() -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not bare.ask("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            time.sleep(0.1)
+        holder.commit()
+
     with holder.cursor() as cursor:
         cursor.execute("DROP TABLE one.t")
-        timer = threading.Timer(1.5, holder.commit)
-        timer.start()
+        other = threading.Thread(target=commit_when_waited_for)
+        other.start()
         result = bare.run("postgres")
-        timer.join()
+        other.join()
     holder.close()
     assert result.get("failed") is None, result
     assert _outcomes(result) == {"one.t": "skipped", "two.t": "altered"}
