@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ._cagg.catalog import read
+from ._cagg.catalog import read_existing, used_hypertables
+from ._cagg.extents import read_extents
 from ._cagg.history import find_history
 from ._cagg.target import Existing, key_of
 
@@ -30,9 +31,12 @@ def history_left(source: Database | None, target: Database, wanted: dict[str, t.
     :returns: schema and name -> what is left, in words.
     :raises StatementFailed: a side refuses to be read.
     """
-    document = read(target, wanted)
+    document = read_existing(target)
     if source is None:
+        read_extents(target, document["aggregates"])
         return _older_begin(wanted, document)
+    document["hypertables"] = used_hypertables(document, wanted)
+    read_extents(target, [entry for entry in document["hypertables"] if "extent" not in entry])
     hidden = {key_of(entry)[:2] for entry in wanted["aggregates"] if entry["slices"] and not entry["readable"]}
     pieces = find_history(
         source, target, wanted, Existing(document, {}, {}, {}), lambda entry: key_of(entry)[:2] not in hidden

@@ -189,13 +189,19 @@ class Session:
             )
         return facts_from_json(self._file["facts"]), self._file["documents"][domain]
 
-    def read_both(self, domain: str, read: t.Callable[[Database], t.Any]) -> tuple[Facts, t.Any, t.Any]:
+    def read_both(
+        self,
+        domain: str,
+        read: t.Callable[[Database], t.Any],
+        read_target: t.Callable[[Database], t.Any] | None = None,
+    ) -> tuple[Facts, t.Any, t.Any]:
         """What wanted() gives, and the target's document, read from both servers at the same time.
 
+        :param read_target: reads the target where less is asked of it.
         :raises BadInput: as wanted() does.
         """
         with ThreadPoolExecutor(max_workers=1) as other:
-            existing = other.submit(read, self.target)
+            existing = other.submit(read_target or read, self.target)
             facts, wanted = self.wanted(domain, read)
             return facts, wanted, existing.result()
 

@@ -73,6 +73,7 @@ class Step:
     :param before: the definition that is there now, for the diff.
     :param after: the wanted definition, for the diff.
     :param planned: it stands on something that an earlier stage of the same run creates (check mode).
+    :param unproved: why nobody can say beforehand whether the server takes it; in check mode it is ``pending`` then.
     :param settings: GUCs for this step alone, set before and reset after it.
     :param tolerated: SQLSTATEs that make the step ``skipped`` instead of ``failed``, each with the reason to report;
         ``{error}`` in it stands for the server's words.
@@ -101,6 +102,7 @@ class Step:
     after: str = ""
     hint: str = ""
     planned: bool = False
+    unproved: str = ""
     settings: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     tolerated: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     details: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
@@ -167,7 +169,12 @@ class Outcome:
 
 def foreseen(plan: Plan) -> list[Outcome]:
     """The outcomes a real run would have if nothing failed; what check mode reports."""
-    return [Outcome(step, OUTCOME_OF_ACTION[step.action], step.statements) for step in plan.steps]
+    return [
+        Outcome(
+            step, "pending" if step.unproved else OUTCOME_OF_ACTION[step.action], step.statements, reason=step.unproved
+        )
+        for step in plan.steps
+    ]
 
 
 def result_of(plan: Plan, outcomes: t.Sequence[Outcome]) -> dict[str, t.Any]:

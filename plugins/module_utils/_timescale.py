@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from ._versions import TS_CHUNK_BY_RELID, TS_FUNCTIONS_SCHEMA, TS_JOB_CATALOG, Timescale
+from ._versions import TS_CHUNK_BY_RELID, TS_COLUMNSTORE_STATUS, TS_FUNCTIONS_SCHEMA, TS_JOB_CATALOG, Timescale
 
 __all__ = [
     "COMPRESSED_HYPERTABLES",
@@ -17,6 +17,7 @@ __all__ = [
     "chunks",
     "companions",
     "functions_schema",
+    "has_columnstore",
     "job_table",
 ]
 
@@ -104,6 +105,11 @@ def functions_schema(version: Timescale) -> str:
 def job_table(version: Timescale) -> str:
     """The catalog table of jobs: it moved in TimescaleDB 2.25."""
     return "_timescaledb_catalog.bgw_job" if version >= TS_JOB_CATALOG else "_timescaledb_config.bgw_job"
+
+
+def has_columnstore(version: Timescale) -> str:
+    """Whether a row h of _timescaledb_catalog.hypertable has the columnstore on: since 2.29 a bit of its status."""
+    return "(h.status & 4) <> 0" if version >= TS_COLUMNSTORE_STATUS else "h.compression_state = 1"
 
 
 def chunks(version: Timescale) -> str:

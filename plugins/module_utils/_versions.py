@@ -81,6 +81,9 @@ TS_HYPERCORE_GONE = Timescale(2, 22, 0)  # hypercore_use_access_method in a poli
 TS_DEFAULTS_AT_COMPRESSION = Timescale(2, 22, 0)  # segmentby and orderby not given are chosen at compression
 TS_JOB_CATALOG = Timescale(2, 25, 0)  # bgw_job moves to _timescaledb_catalog
 TS_CREATED_BEFORE_ALTERABLE = Timescale(2, 26, 3)  # alter_job works on a retention policy by creation time
+# Refreshes of two windows of one aggregate no longer wait for each other since 2.21, and double no rows since 2.26.3.
+TS_WINDOWS_TOGETHER = Timescale(2, 26, 3)
+TS_WINDOWS_TOGETHER_IN_HIERARCHIES = Timescale(2, 29, 0)  # before, such refreshes could deadlock
 TS_TRIGGER_STATE = Timescale(2, 27, 0)  # ENABLE / DISABLE TRIGGER on hypertables
 TS_INVALIDATIONS_BY_REFRESH = Timescale(2, 27, 0)  # process_hypertable_invalidations in a policy's config is gone
 TS_ANALYZE_VIEW = Timescale(2, 28, 0)  # ANALYZE of an aggregate does its materialization

@@ -57,6 +57,8 @@ options:
     description:
       - How much one call refreshes, as a number of buckets or an interval such as V(7 days). Anything else is refused.
       - Each call is a transaction of its own, newest first, so that an interrupted run goes on where it was.
+      - Calls of different aggregates run side by side (O(jobs)). Calls of one aggregate do so where TimescaleDB allows
+        it, which is from 2.26.3 on, in hierarchies from 2.29 on. Buckets of months or in a time zone go one by one.
       - By default a call covers a chunk of the materialization, and an aggregate takes at most about 100 calls.
     type: str
   history:
@@ -93,8 +95,8 @@ options:
   validate:
     description:
       - How it is found out beforehand what the target refuses.
-      - V(plain) asks TimescaleDB's own check of a query (2.13 and later); it cannot judge an aggregate whose parent is
-        not there yet.
+      - V(plain) asks TimescaleDB's own check of a query (2.13 and later). It cannot judge an aggregate whose parent is
+        not there yet; in check mode such an aggregate is V(pending), its statements are told all the same.
       - V(deep) creates all that is missing without data, in one transaction that is rolled back, in check mode too.
         That takes the locks of a real creation. After 2 seconds without a lock the task fails, and nothing is changed.
       - What is refused gets the outcome V(unsupported), and what stands on it V(skipped). Any other value is refused.
@@ -135,9 +137,15 @@ extends_documentation_fragment:
 notes:
   - The connecting role needs C(SELECT) on the hypertables and C(CREATE) on the schemas of the target. It must be a
     member of the roles that own aggregates on the source, or it stays the owner, which is reported.
-  - Tablespaces, C(CLUSTER), replica identity and storage parameters of a materialization are not moved. Each that the
-    source has and the target lacks is reported with outcome V(skipped), a warning, and, as C(hint), a query for
-    psql that makes the statement and runs it.
+  - Tablespaces, C(CLUSTER), replica identity, storage parameters, extended statistics and triggers of a
+    materialization are not moved. Each that the source has and the target lacks is reported with outcome V(skipped), a
+    warning, and, as C(hint), a query for psql that makes the statement and runs it.
+  - A unique index, which TimescaleDB takes on the materialization alone, needs C(CREATE) on its schema for the
+    connecting role; without, it is reported with outcome V(skipped) and a warning.
+  - Types, tables, defaults, aggregate functions and the like that use the row type of an aggregate, or a function that
+    reads one, are not moved. Each that the target lacks is reported with outcome V(skipped) and a warning.
+  - A view or function that reads a materialization by its internal name is V(unsupported), because that name is
+    another aggregate's on the target.
   - A source without TimescaleDB has no aggregates, and nothing is done.
 seealso:
   - module: dbops.timescale.timescale_post_data
@@ -193,7 +201,8 @@ objects:
   contains:
     kind:
       description: >-
-        V(continuous aggregate), V(refresh), V(history), V(view), V(materialized view), V(function) or V(attribute).
+        V(continuous aggregate), V(refresh), V(history), V(view), V(materialized view), V(function), V(attribute), or
+        what PostgreSQL calls an object that is not moved, such as V(composite type).
       type: str
     schema:
       description: Schema of the object.
@@ -293,7 +302,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
     login_spec,
     source_spec,
 )
-from ansible_collections.dbops.timescale.plugins.module_utils._cagg.catalog import read
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.catalog import read, read_existing
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.draft import is_chosen
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history import (
     find_history,
@@ -333,14 +342,14 @@ def own_spec() -> ArgumentSpec:
 def work(session: Session) -> dict[str, t.Any]:
     """Read both sides, plan, carry out."""
     session.open_source()
-    facts, wanted = session.wanted("aggregates", read)
-    if facts.timescale is None and session.params["prune"] and session.target.timescale is not None:
-        raise BadInput("prune: the source has no TimescaleDB.", hint="Check source.login_db, or set prune: false.")
-    bring = session.require_timescale if wanted["aggregates"] else session.require_extension
-    if not bring(facts):
-        return session.carry_out(Plan())
     with session.only_run():
-        existing = look(session.target, wanted, facts)
+        facts, wanted, document = session.read_both("aggregates", read, read_existing)
+        if facts.timescale is None and session.params["prune"] and session.target.timescale is not None:
+            raise BadInput("prune: the source has no TimescaleDB.", hint="Check source.login_db, or set prune: false.")
+        bring = session.require_timescale if wanted["aggregates"] else session.require_extension
+        if not bring(facts):
+            return session.carry_out(Plan())
+        existing = look(session.target, wanted, facts, document)
         history = {}
         if session.source is not None and session.params["history"] != "ignore":
             chosen = functools.partial(is_chosen, options=session.params)

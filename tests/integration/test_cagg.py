@@ -30,6 +30,12 @@ def entries(result: dict[str, Any], outcome: str = "") -> dict[str, str]:
     }
 
 
+def judged(foreseen: dict[str, Any]) -> dict[str, str]:
+    """What check mode says, with what it cannot judge yet as created: aggregates whose parent is not there."""
+    assert {one["kind"] for one in foreseen["objects"] if one["outcome"] == "pending"} <= {"continuous aggregate"}
+    return {name: "created" if outcome == "pending" else outcome for name, outcome in entries(foreseen).items()}
+
+
 def rows_differ(sample: Sample) -> dict[str, tuple[int, int]]:
     """The aggregates that do not give the same rows on both sides, with the rows that only one side has."""
     differ = {}
@@ -59,7 +65,7 @@ def test_four_beats(sample: Sample) -> None:
     done = sync(sample)
     assert done.get("failed") is None, done
     assert done["queries"] == foreseen["queries"]
-    assert entries(done) == entries(foreseen)
+    assert entries(done) == judged(foreseen)
     assert "warnings" not in done, done["warnings"]
     for again in (sync(sample, check=True), sync(sample)):
         assert not again["changed"], again["queries"]

@@ -173,6 +173,50 @@ def test_rows_that_end_before_the_history_does(aged: Sample) -> None:
         assert [r for r in ours[level] if r not in theirs[level] and not new <= r[0] <= new] == [], level
 
 
+def test_the_targets_rows_are_a_piece_out_of_the_middle(aged: Sample) -> None:
+    """Rows are missing in front and behind: what lies behind is hidden in real-time levels until a row comes."""
+    wanted = contents(aged.source, aged.source_db)
+    aged.target.execute(aged.target_db, "SELECT drop_chunks('public.raw', newer_than => '2026-01-28'::timestamptz)")
+    done = sync(aged)
+    assert done.get("failed") is None, done
+    told = {entry["name"] for entry in done["objects"] if entry["outcome"] == "pending"}
+    assert "hourly" in told
+    assert "daily" not in told
+    assert contents(aged.target, aged.target_db)["daily"] == wanted["daily"]
+    assert not sync(aged)["changed"]
+    aged.target.execute(aged.target_db, "INSERT INTO public.raw VALUES ('2026-03-02 05:05+00', 1, 5)")
+    recompute(aged)
+    assert settled(aged.target, aged.target_db) == settled(aged.source, aged.source_db)
+    recompute(aged)
+    assert settled(aged.target, aged.target_db) == settled(aged.source, aged.source_db)
+
+
+def test_the_other_way_round_real_time_or_not(aged: Sample) -> None:
+    """Each level the other kind; later rows are seen at once by the one that is real-time."""
+    for level, only in (("hourly", "true"), ("daily", "false"), ("weekly", "true")):
+        alter = f"ALTER MATERIALIZED VIEW public.{level} SET (timescaledb.materialized_only = {only})"
+        aged.source.execute(aged.source_db, alter)
+    done = sync(aged)
+    assert done.get("failed") is None, done
+    assert contents(aged.target, aged.target_db) == contents(aged.source, aged.source_db)
+    assert not sync(aged)["changed"]
+    stored = "SELECT max(bucket) FROM public.hourly"
+    assert aged.target.execute(aged.target_db, stored) == aged.source.execute(aged.source_db, stored)
+    recompute(aged)
+    assert settled(aged.target, aged.target_db) == settled(aged.source, aged.source_db)
+
+
+def test_the_open_bucket_stays_open(aged: Sample) -> None:
+    """A refresh ends at the source's watermark: a row in the bucket behind it is seen without another refresh."""
+    sync(aged)
+    late = "INSERT INTO public.raw VALUES ('2026-02-09 05:05+00', 1, 5)"
+    query = "SELECT n FROM public.hourly WHERE bucket = '2026-02-09 05:00+00' AND device = 1"
+    for server, db in ((aged.source, aged.source_db), (aged.target, aged.target_db)):
+        before = server.execute(db, query)
+        server.execute(db, late)
+        assert server.execute(db, query) != before
+
+
 def test_refused_or_ignored(aged: Sample) -> None:
     refused = sync(aged, history="fail")
     assert refused["failed"]

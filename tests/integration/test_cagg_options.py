@@ -113,6 +113,11 @@ def test_deep_validation_finds_what_stands_on_something_missing(moved: Sample) -
     )
     plain = sync(moved, check=True)
     assert plain.get("failed") is None, plain["msg"]
+    told = {one["name"]: one["reason"] for one in plain["objects"] if one["outcome"] == "pending"}
+    assert set(told) == {"halves", "avg_fill_levels_daily", "Avg Fill Levels Weekly"}
+    assert all("whether the target takes its query is known when" in reason for reason in told.values())
+    proved = sync(moved, check=True, validate="deep", on_unsupported="skip")
+    assert "pending" not in proved["summary"], proved["summary"]
     refused(moved, "halved(numeric) does not exist", validate="deep")
     foreseen, done = (sync(moved, check=check, validate="deep", on_unsupported="skip") for check in (True, False))
     assert done.get("failed") is None, done["msg"]
@@ -122,6 +127,30 @@ def test_deep_validation_finds_what_stands_on_something_missing(moved: Sample) -
         assert entries(result)["view reports.on_halves"] == "skipped"
         assert entries(result)[HOURLY] == "created"
     unchanged(moved, validate="deep", on_unsupported="skip")
+
+
+def test_what_fails_takes_along_what_stands_on_it_and_nothing_else(moved: Sample) -> None:
+    on_source(moved, "CREATE FUNCTION public.halved(numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS 'SELECT $1 / 2'")
+    on_source(
+        moved,
+        """CREATE MATERIALIZED VIEW reports.halves WITH (timescaledb.continuous) AS
+           SELECT time_bucket('1 day', bucket) AS day, public.halved(max(avg_fill_level)) AS half
+           FROM public.avg_fill_levels GROUP BY 1 WITH NO DATA""",
+        "CREATE VIEW reports.on_halves AS SELECT max(half) AS half FROM reports.halves",
+        user="sensor_admin",
+    )
+    done = sync(moved)
+    assert done["failed"]
+    assert "halved(numeric) does not exist" in done["msg"]
+    assert {name for name in done["remaining"] if "halves" in name} == {
+        "continuous aggregate reports.halves",
+        "view reports.on_halves",
+    }
+    assert (entries(done)[HOURLY], entries(done)[COUNTERS]) == ("created", "created")
+    on_target(moved, "CREATE FUNCTION public.halved(numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS 'SELECT $1 / 2'")
+    later = sync(moved)
+    assert later.get("failed") is None, later["msg"]
+    assert entries(later)["view reports.on_halves"] == "created"
 
 
 def test_deep_validation_does_not_wait_long(moved: Sample) -> None:

@@ -117,7 +117,10 @@ def test_window_and_batches(moved: Sample) -> None:
     foreseen, done = sync(moved, check=True, **chosen), sync(moved, **chosen)
     assert done.get("failed") is None, done["msg"]
     assert done["queries"] == foreseen["queries"]
-    assert len([text for text in done["queries"] if text.startswith("CALL")]) == 3
+    calls = [text for text in done["queries"] if text.startswith("CALL")]
+    assert len(calls) == 3
+    assert "'2026-01-31 00:00:00+00'" in calls[0], calls
+    assert "'2026-01-10 00:00:00+00'" in calls[-1], calls
     (limits,) = moved.target.execute(
         moved.target_db,
         f"SELECT min(bucket)::text, max(bucket)::text, count(DISTINCT bucket) FROM {stored(moved, 'avg_fill_levels')}",

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.definition import translate
-from ansible_collections.dbops.timescale.plugins.module_utils._cagg.refresh import Window, stale, time_text
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.refresh import Window, stale
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.times import time_text
 from ansible_collections.dbops.timescale.plugins.module_utils._connection import Facts
 
 HERE = Facts("source", 150000, None, "public")

@@ -16,10 +16,10 @@ from .._connection import Facts
 from .._sql import identifier, literal, quote_identifier, raw, statement
 from .._versions import PG_MAINTAIN
 
-__all__ = ["FRESH", "attributes", "name_of", "refused_attributes", "storage", "unmoved"]
+__all__ = ["FRESH", "attributes", "name_of", "refused_attributes", "storage", "unbuildable", "unmoved"]
 
 # What a new object has: nothing but an owner.
-FRESH: dict[str, t.Any] = {"acl": None, "columns": (), "comment": None}
+FRESH: dict[str, t.Any] = {"acl": None, "columns": (), "comment": None, "withheld": None, "default": None}
 _PUBLIC_EXECUTE = {"grantee": None, "privilege": "EXECUTE", "grantable": False}
 _KINDS = {  # how ALTER, COMMENT ON and GRANT call it; an aggregate is a view in PostgreSQL's eyes
     "aggregate": ("MATERIALIZED VIEW", "VIEW", "TABLE"),
@@ -62,9 +62,16 @@ def attributes(
         if column["comment"] not in (None, there.get(column["name"], FRESH)["comment"]):
             full = identifier(wanted["schema"], wanted["name"], column["name"])
             made.append(statement("COMMENT ON COLUMN {} IS {}", full, literal(column["comment"])))
+        if column.get("default") is not None and there.get(column["name"], FRESH).get("default") is None:
+            template = f"ALTER {alter} {{}} ALTER COLUMN {{}} SET DEFAULT {{}}"
+            made.append(statement(template, name, identifier(column["name"]), raw(column["default"])))
     if wanted["owner"] != existing["owner"] and not _owner_refusal(wanted, surroundings):
         made.append(statement(f"ALTER {alter} {{}} OWNER TO {{}}", name, identifier(wanted["owner"])))
     made += _grants(kind, wanted["acl"], existing["acl"], name, surroundings, target, "")
+    withheld = [right for right in wanted.get("withheld") or () if right not in (existing.get("withheld") or ())]
+    if withheld and not _owner_refusal(wanted, surroundings):
+        listed = raw(", ".join(withheld))
+        made.append(statement(f"REVOKE {{}} ON {_grant} {{}} FROM {{}}", listed, name, identifier(wanted["owner"])))
     for column in wanted["columns"] or ():
         have = there.get(column["name"], FRESH)["acl"]
         made += _grants(kind, column["acl"], have, name, surroundings, target, quote_identifier(column["name"]))
@@ -147,7 +154,7 @@ def storage(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any], targ
     :param existing: the target's aggregate, or what creation gives.
     """
     made = []
-    lookup = raw(statement(_MATERIALIZATION, schema=literal(wanted["schema"]), name=literal(wanted["name"])))
+    lookup = raw(_materialization(wanted))
     if wanted["chunk_interval"] != existing["chunk_interval"]:
         setter = identifier(target.extension_schema, "set_chunk_time_interval")
         interval = raw(f"{int(wanted['chunk_interval'])}::pg_catalog.int8")
@@ -158,40 +165,72 @@ def storage(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any], targ
 
 
 def _indexes(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any]) -> list[str]:
-    have = [index["tail"] for index in existing["indexes"] or ()]
+    have: dict[tuple[bool, str], list[t.Any]] = {}
+    for index in existing["indexes"] or ():
+        have.setdefault((index.get("unique", False), index["tail"]), []).append(index.get("comment"))
     made = []
     for index in wanted["indexes"] or ():
-        if index["tail"] in have:
-            have.remove(index["tail"])
-            continue
-        own_name = not index["name"].startswith(wanted["materialization"][1])
-        name = identifier(index["name"]) if own_name else raw("")
-        text = statement("CREATE INDEX {} ON {} {}", name, name_of(wanted), raw(index["tail"]))
-        made.append(text if own_name else text.replace("INDEX  ON", "INDEX ON", 1))
-        if index["comment"] is not None and own_name:
-            full = identifier(wanted["materialization"][0], index["name"])
-            made.append(statement("COMMENT ON INDEX {} IS {}", full, literal(index["comment"])))
-    if existing.get("fresh") and have:
+        told = None
+        there = have.get((index["unique"], index["tail"]))
+        if there:
+            told = there.pop()
+        else:
+            made.append(_create_index(wanted, index))
+        if index["comment"] not in (None, told):
+            made.append(_comment_on_index(wanted, index))
+    if existing.get("fresh") and any(have.values()):
         made.insert(0, _drop_default_index(wanted))
     return made
 
 
+def unbuildable(wanted: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any]) -> list[t.Any]:
+    """Unique indexes that the connecting role may not create in the materialization's schema."""
+    schema = wanted["materialization"][0]
+    if schema in surroundings.get("creatable", [schema]):
+        return []
+    return [index for index in wanted["indexes"] or () if index["unique"]]
+
+
+def _create_index(wanted: t.Mapping[str, t.Any], index: t.Mapping[str, t.Any]) -> str:
+    """A name that the server gave holds its materialization's number: there the server gives one again."""
+    own_name = not index["name"].startswith(wanted["materialization"][1])
+    named = statement("{} ON ", identifier(index["name"])) if own_name else "ON "
+    if index["unique"]:  # TimescaleDB takes one on the materialization alone
+        return _execute(f"CREATE UNIQUE INDEX {named}", _materialization(wanted), f" {index['tail']}")
+    return statement("CREATE INDEX {}{} {}", raw(named), name_of(wanted), raw(index["tail"]))
+
+
+def _comment_on_index(wanted: t.Mapping[str, t.Any], index: t.Mapping[str, t.Any]) -> str:
+    """By its definition: its name on the target is not known beforehand."""
+    found = statement(
+        "(SELECT pg_catalog.format('%I.%I', x.schemaname, x.indexname) FROM pg_catalog.pg_indexes AS x"
+        " WHERE pg_catalog.format('%I.%I', x.schemaname, x.tablename) = {} AND pg_catalog.right(x.indexdef, {}) = {}"
+        " AND pg_catalog.starts_with(x.indexdef, {}) ORDER BY x.indexname LIMIT 1)",
+        raw(_materialization(wanted)),
+        literal(len(index["tail"]) + 1),
+        literal(" " + index["tail"]),
+        literal("CREATE UNIQUE INDEX " if index["unique"] else "CREATE INDEX "),
+    )
+    return _execute("COMMENT ON INDEX ", found, statement(" IS {}", literal(index["comment"])))
+
+
 def _drop_default_index(wanted: t.Mapping[str, t.Any]) -> str:
     """The source dropped the index that creation makes on the bucket; its name is not known beforehand."""
-    body = statement(
-        """
-DECLARE found pg_catalog.text;
-BEGIN
-  SELECT pg_catalog.format('%I.%I', x.schemaname, x.indexname) INTO STRICT found FROM pg_catalog.pg_indexes AS x
-  JOIN timescaledb_information.continuous_aggregates AS i
-    ON i.materialization_hypertable_schema = x.schemaname AND i.materialization_hypertable_name = x.tablename
-  WHERE i.view_schema = {} AND i.view_name = {};
-  EXECUTE 'DROP INDEX ' || found;
-END
-""",
-        literal(wanted["schema"]),
-        literal(wanted["name"]),
+    found = statement(
+        "(SELECT pg_catalog.format('%I.%I', x.schemaname, x.indexname) FROM pg_catalog.pg_indexes AS x"
+        " WHERE pg_catalog.format('%I.%I', x.schemaname, x.tablename) = {})",
+        raw(_materialization(wanted)),
     )
+    return _execute("DROP INDEX ", found, "")
+
+
+def _materialization(wanted: t.Mapping[str, t.Any]) -> str:
+    return statement(_MATERIALIZATION, schema=literal(wanted["schema"]), name=literal(wanted["name"]))
+
+
+def _execute(before: str, found: str, after: str) -> str:
+    """A statement around a name that a query finds."""
+    body = statement("BEGIN EXECUTE {} || {} || {}; END", literal(before), raw(found), literal(after))
     return statement("DO {}", literal(body))
 
 

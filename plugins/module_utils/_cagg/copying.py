@@ -15,7 +15,7 @@ import typing as t
 from .._connection import Database
 from .._errors import StatementFailed, TimescaleError
 from .._sql import identifier, literal, raw, statement
-from .refresh import time_text
+from .times import time_text
 
 __all__ = ["copy_buckets"]
 

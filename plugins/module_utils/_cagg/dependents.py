@@ -60,7 +60,14 @@ class Dependents:
             return
         missing = [read for read in _reads(entry) if read not in self.draft.available]
         refusal = self.draft.in_the_way(entry)
-        if missing:
+        if entry.get("storage"):
+            reason = "It reads an aggregate's materialization by its internal name, which is another one on the target."
+            refusal = (
+                "unsupported",
+                reason,
+                "Let it read the aggregate itself, on the source or by hand on the target.",
+            )
+        elif missing:
             refusal = ("skipped", f"It stands on {'.'.join(missing[0][:2])}, which the target will not have.", "")
         if refusal is not None:
             self.draft.refused(identity, *refusal)
@@ -68,6 +75,21 @@ class Dependents:
         self.draft.available.add(key)
         self.draft.plan.steps.append(self._dependent_creation(identity, entry))
         self.draft.report(identity, entry, None)
+
+    def tell_others(self) -> None:
+        """Name what stands on chosen objects and is not brought over, such as types of their row types."""
+        there = {(one["kind"], one["identity"]) for one in self.draft.existing.document.get("others") or ()}
+        chosen = {key_of(entry) for entry in [*self.draft.selected, *self.ordered()]}
+        told: set[tuple[str, str]] = set()
+        for one in self.draft.wanted.get("others") or ():
+            schema, name, arguments = one["reads"]
+            key = (one["kind"], one["identity"])
+            if key in there or key in told or (schema, name, arguments or "") not in chosen:
+                continue
+            told.add(key)
+            reason = f"It stands on {schema}.{name} and is not moved."
+            hint = "Create it by hand behind the aggregates; a dump of the source has its definition."
+            self.draft.refused(Identity(one["kind"], "", one["identity"]), "skipped", reason, hint)
 
     def _same_dependent(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> bool:
         if entry["kind"] != "function":

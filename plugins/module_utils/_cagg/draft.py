@@ -12,7 +12,7 @@ import typing as t
 
 from .._connection import Facts
 from .._plan import Finding, Identity, Plan, Step
-from .attributes import attributes, refused_attributes, unmoved
+from .attributes import attributes, refused_attributes, unbuildable, unmoved
 from .target import Existing, Key, key_of
 
 __all__ = ["FIRST", "KIND", "Draft", "is_chosen"]
@@ -52,13 +52,19 @@ class Draft:
         self.relations = {(r["schema"], r["name"]): r for r in existing.surroundings["relations"]}
         self.hypertables = {(h["schema"], h["name"]): h for h in existing.document["hypertables"]}
         self.source_hypertables = {(h["schema"], h["name"]): h for h in wanted["hypertables"]}
-        self.selected = [entry for entry in wanted["aggregates"] if self.matches(entry)]
+        self.selected = [self._buildable(entry) for entry in wanted["aggregates"] if self.matches(entry)]
         self.available: set[Key] = set(self.there)
         self.skipped: dict[str, list[str]] = {}
 
     def matches(self, entry: t.Mapping[str, t.Any]) -> bool:
         """Whether include and exclude choose an aggregate."""
         return is_chosen(entry, self.options)
+
+    def _buildable(self, entry: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+        """Without the indexes that the connecting role may not create; report() names them."""
+        left_out = unbuildable(entry, self.existing.surroundings)
+        kept = [index for index in entry["indexes"] or () if index not in left_out]
+        return {**entry, "indexes": kept, "unbuildable": left_out}
 
     def in_the_way(self, entry: t.Mapping[str, t.Any]) -> tuple[str, str, str] | None:
         """Why nothing of that name can be created: outcome, reason, remedy."""
@@ -125,6 +131,12 @@ class Draft:
         owner = found["owner"] if found is not None else self.existing.surroundings["user"]
         refused = refused_attributes(entry, owner, self.existing.surroundings, self.facts)
         left_out = [("skipped", f"Not moved: {text}.", run) for text, run in unmoved(entry, found)]
+        there = [(index.get("unique"), index["tail"]) for index in (found or {}).get("indexes") or ()]
+        for index in entry.get("unbuildable") or ():
+            if (True, index["tail"]) not in there:
+                reason = f"Not moved: its unique index {index['name']}, as the connecting role may not create there."
+                hint = f"Grant it CREATE on schema {entry['materialization'][0]} of the target and run the task again."
+                left_out.append(("skipped", reason, hint))
         for outcome, reason, hint in [*refused, *left_out]:
             self.refused(attribute, outcome, reason, hint)
 

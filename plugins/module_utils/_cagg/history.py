@@ -17,9 +17,10 @@ import typing as t
 from .._connection import INSUFFICIENT_PRIVILEGE, Database
 from .._errors import BadInput
 from .._sql import identifier, literal, raw, statement
-from .catalog import ask_all
-from .refresh import never_refreshed, time_text, widest
+from .extents import ask_all, read_extents
+from .refresh import never_refreshed, widest
 from .target import Existing, Key, key_of
+from .times import time_text
 
 __all__ = ["Piece", "find_history", "reaching_policies", "refuse_history", "untold_history"]
 
@@ -73,6 +74,8 @@ def find_history(
     """
     _require_readable([entry for entry in wanted["aggregates"] if chosen(entry)])
     there = {key_of(entry): entry for entry in existing.document["aggregates"]}
+    others = [key_of(entry) for entry in wanted["aggregates"] if not chosen(entry)]
+    read_extents(target, [there[key] for key in others if key in there])
     entries = {
         key_of(entry): entry if chosen(entry) else there.get(key_of(entry), {**entry, "extent": None})
         for entry in wanted["aggregates"]

@@ -23,6 +23,8 @@ from .target import Existing, Key, key_of
 
 __all__ = ["make_plan"]
 
+_UNPROVED = "It will be created; whether the target takes its query is known when what it stands on is there."
+
 
 def make_plan(
     wanted: t.Mapping[str, t.Any],
@@ -48,6 +50,7 @@ def make_plan(
     dependents = Dependents(draft)
     for entry in dependents.ordered():
         dependents.plan(entry)
+    dependents.tell_others()
     left_over(draft)
     draft.warn()
     return draft.plan
@@ -147,7 +150,8 @@ class _Aggregates:
             raw(self.draft.existing.texts[key_of(entry)].strip()),
         )
         fresh = {**FRESH, "owner": self.draft.existing.surroundings["user"], "fresh": True, "columnstore": None}
-        fresh.update(chunk_interval=None, indexes=[{"tail": _default_index(entry)}])
+        fresh.update(chunk_interval=None, indexes=[{"tail": _default_index(entry), "unique": False}])
+        asked = key_of(entry) in self.draft.existing.printed
         texts = [create, *storage(entry, fresh, self.draft.facts), *self.draft.described("aggregate", entry, fresh)]
         return Step(
             identity,
@@ -158,6 +162,7 @@ class _Aggregates:
             weight=FIRST,
             exclusive=(self.draft.root(entry),),
             done_when=_aggregate_exists(entry),
+            unproved="" if asked else _UNPROVED,
         )
 
     def _alterations(self, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> list[str]:

@@ -7,18 +7,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .._connection import Database
 from .._errors import BadInput
 from .._plan import Finding, Identity, Step
+from .._versions import TS_WINDOWS_TOGETHER, TS_WINDOWS_TOGETHER_IN_HIERARCHIES
 from .copying import copy_buckets
 from .draft import Draft
 from .history import Piece
-from .refresh import Window, call, length_of, never_refreshed, stale, time_of, time_text, widest, window_of
+from .refresh import Window, call, length_of, never_refreshed, stale, time_of, widest, window_of
 from .target import Key, key_of
+from .times import time_text
 
 __all__ = ["Refill"]
+
+
+def _side_by_side(whole: Step) -> list[Step]:
+    """A step for each call, newest first, and one that is done when all of them are."""
+    parts = [
+        dataclasses.replace(whole, key=f"{whole.key} {number}", statements=(text,), part_of=whole.key)
+        for number, text in enumerate(whole.statements)
+    ]
+    last = dataclasses.replace(whole, statements=(), depends_on=tuple(part.key for part in parts))
+    return [*parts, last]
 
 
 class Refill:
@@ -55,18 +68,26 @@ class Refill:
         self.parts[key] = parts
         if not parts:
             return
-        self.draft.plan.steps.append(
-            Step(
-                Identity("refresh", identity.schema, identity.name),
-                "refresh",
-                tuple(call(entry, low, high, self.draft.facts) for low, high in parts),
-                reason="Its materialization is not current.",
-                depends_on=(identity.label, *self._parent_work(entry)),
-                weight=parts[0][1] - parts[-1][0],
-                atomic=False,
-                shared=(self.draft.root(entry),),
-            )
+        calls = tuple(call(entry, low, high, self.draft.facts) for low, high in parts)
+        whole = Step(
+            Identity("refresh", identity.schema, identity.name),
+            "refresh",
+            calls,
+            reason="Its materialization is not current.",
+            depends_on=(identity.label, *self._parent_work(entry)),
+            weight=parts[0][1] - parts[-1][0],
+            atomic=False,
+            shared=(self.draft.root(entry),),
         )
+        self.draft.plan.steps += _side_by_side(whole) if self._may_run_together(entry, calls) else [whole]
+
+    def _may_run_together(self, entry: t.Mapping[str, t.Any], calls: t.Sequence[str]) -> bool:
+        """Whether windows of one aggregate may be refreshed at the same time: where they do not overlap, by version."""
+        version = self.draft.facts.timescale
+        stacked = entry["parent"] or any(e["parent"] == [entry["schema"], entry["name"]] for e in self.draft.selected)
+        floor = TS_WINDOWS_TOGETHER_IN_HIERARCHIES if stacked else TS_WINDOWS_TOGETHER
+        apart = bool(entry["bucket_fixed"] and entry["extent"])
+        return len(calls) > 1 and apart and version is not None and version >= floor
 
     def _parent_work(self, entry: t.Mapping[str, t.Any]) -> tuple[str, ...]:
         if not entry["parent"]:

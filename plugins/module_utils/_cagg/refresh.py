@@ -16,17 +16,12 @@ from .._connection import Facts
 from .._errors import BadInput
 from .._sql import identifier, literal, quote_identifier, raw, statement
 from .._versions import TS_REFRESH_OPTIONS
-from .catalog import TIME_TYPES
+from .times import EPOCH, LOWEST, time_text
 
-__all__ = ["Window", "call", "length_of", "never_refreshed", "stale", "time_of", "time_text", "widest", "window_of"]
+__all__ = ["Window", "call", "length_of", "never_refreshed", "stale", "time_of", "widest", "window_of"]
 
-_EPOCH = datetime.datetime(1970, 1, 1)
 _DAY = 86_400_000_000
-_CYCLE = 146_097 * _DAY  # 400 years: the Gregorian calendar repeats
-_LAST = (datetime.datetime.max - _EPOCH) // datetime.timedelta(microseconds=1)
-_END = 9223371331200000000  # what TimescaleDB's internal time has for behind the last timestamp
 _NEVER = -210866803200000000  # the lowest timestamp in TimescaleDB's internal time: the watermark before any refresh
-_LOWEST = {"bigint": -(2**63), "integer": -(2**31), "smallint": -(2**15)}
 _MOST_BATCHES = 100
 _UNITS = {
     "microsecond": 1,
@@ -55,7 +50,7 @@ class Window:
 def never_refreshed(entry: t.Mapping[str, t.Any]) -> bool:
     """Whether an aggregate's watermark stands at the beginning of time."""
     watermark = entry["watermark"]
-    return watermark is None or watermark <= _LOWEST.get(entry["time_type"], _NEVER)
+    return watermark is None or watermark <= LOWEST.get(entry["time_type"], _NEVER)
 
 
 def widest(entry: t.Mapping[str, t.Any]) -> int:
@@ -91,7 +86,7 @@ def window_of(
     if not known:
         return None
     first = min(known)
-    lowest = _LOWEST.get(entry["time_type"], _NEVER)
+    lowest = LOWEST.get(entry["time_type"], _NEVER)
     return Window(max(lowest, first if first == stored else first - widest(entry)), first, end)
 
 
@@ -162,50 +157,23 @@ def call(entry: t.Mapping[str, t.Any], low: int, high: int, target: Facts) -> st
     )
 
 
-def time_text(value: int, time_type: str) -> str:
-    """A typed SQL literal for an internal time value."""
-    if time_type in _LOWEST:
-        return (
-            f"{value}::pg_catalog.{TIME_TYPES[time_type]}"
-            if value >= 0
-            else f"({value})::pg_catalog.{TIME_TYPES[time_type]}"
-        )
-    moment = _moment(value)
-    zone = "+00" if time_type == "timestamp with time zone" and not moment.endswith("infinity") else ""
-    if time_type == "date":
-        moment = moment.split(" ")[0]
-    return f"'{moment}{zone}'::pg_catalog.{TIME_TYPES[time_type]}"
-
-
-def _moment(value: int) -> str:
-    """A date and time. Python knows years 1 to 9999; later ones are told by the same day cycles of 400 years before."""
-    if value >= _END:
-        return "infinity"
-    cycles = max(0, -(-(value - _LAST) // _CYCLE))
-    try:
-        moment = _EPOCH + datetime.timedelta(microseconds=value - cycles * _CYCLE)
-    except OverflowError:
-        return "-infinity"
-    return f"{moment.year + 400 * cycles:04}{moment.isoformat(sep=' ')[4:]}"
-
-
 def time_of(text: str, time_type: str, option: str, label: str) -> int:
     """Read an operator's time for one aggregate: a whole number, or ISO 8601 (UTC where no zone is given).
 
     :raises BadInput: it is neither, or not of the aggregate's kind.
     """
     try:
-        if time_type in _LOWEST:
+        if time_type in LOWEST:
             return int(text)
         moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
-        wanted = "a whole number" if time_type in _LOWEST else "a time as ISO 8601"
+        wanted = "a whole number" if time_type in LOWEST else "a time as ISO 8601"
         raise BadInput(
             f"{option}: {text!r} is not {wanted}, which {label} needs.",
             hint="Name the fitting aggregates with include.",
         ) from error
     moment = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
-    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
+    return (moment - EPOCH) // datetime.timedelta(microseconds=1)
 
 
 def length_of(text: str, entry: t.Mapping[str, t.Any]) -> int:
@@ -217,7 +185,7 @@ def length_of(text: str, entry: t.Mapping[str, t.Any]) -> int:
     if match is not None and int(match.group(1)) > 0:
         if match.group(2) is None:
             return int(match.group(1)) * int(entry["bucket_width"])
-        if match.group(2) in _UNITS and entry["time_type"] not in _LOWEST:
+        if match.group(2) in _UNITS and entry["time_type"] not in LOWEST:
             return int(match.group(1)) * _UNITS[match.group(2)]
     raise BadInput(
         f"refresh_batch: {text!r} is neither a number of buckets nor an interval that aggregate"

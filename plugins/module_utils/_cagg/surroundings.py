@@ -31,6 +31,8 @@ SELECT pg_catalog.json_build_object(
     JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0 JOIN pg_catalog.pg_roles AS r ON r.rolname = w ->> 1
     WHERE NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE')
     AND NOT (SELECT s.rolsuper FROM pg_catalog.pg_roles AS s WHERE s.rolname = current_user)),
+  'creatable', (SELECT pg_catalog.json_agg(n.nspname) FROM pg_catalog.pg_namespace AS n
+    WHERE pg_catalog.has_schema_privilege(n.oid, 'CREATE')),
   'extension_functions', (SELECT pg_catalog.json_agg(DISTINCT p.proname) FROM pg_catalog.pg_depend AS d
     JOIN pg_catalog.pg_extension AS e
       ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
@@ -44,7 +46,8 @@ def read_surroundings(database: Database, wanted: dict[str, t.Any]) -> dict[str,
     """What the target has around the wanted objects: relations of those names, schemas, roles, extension functions.
 
     ``roles`` tells which the connecting role may make an owner; ``barred`` pairs schemas with wanted owners that may
-    not create there, and so cannot be given anything in it (ALTER ... OWNER TO, PostgreSQL manual).
+    not create there, and so cannot be given anything in it (ALTER ... OWNER TO, PostgreSQL manual). ``creatable`` are
+    the schemas in which the connecting role itself may create.
 
     :param wanted: the source's document.
     """

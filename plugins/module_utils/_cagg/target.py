@@ -11,8 +11,9 @@ import dataclasses
 import typing as t
 
 from .._connection import Database, Facts
-from .catalog import read
+from .catalog import read_existing, used_hypertables
 from .definition import print_definitions, translate
+from .extents import read_extents
 from .surroundings import read_surroundings
 
 __all__ = ["Existing", "key_of", "look"]
@@ -42,12 +43,17 @@ class Existing:
     printed: dict[Key, tuple[dict[str, str], dict[str, str]]]
 
 
-def look(target: Database, wanted: dict[str, t.Any], facts: Facts) -> Existing:
+def look(
+    target: Database, wanted: dict[str, t.Any], facts: Facts, document: dict[str, t.Any] | None = None
+) -> Existing:
     """Read the target; a fixed number of statements.
 
     :param facts: of the source.
+    :param document: the target's, where it is read already.
     """
-    document = read(target, wanted)
+    document = document or read_existing(target)
+    document["hypertables"] = used_hypertables(document, wanted)
+    read_extents(target, [entry for entry in document["hypertables"] if "extent" not in entry])
     surroundings = read_surroundings(target, wanted)
     functions = frozenset(surroundings["extension_functions"])
     entries = wanted["aggregates"] + wanted["dependents"]

@@ -66,6 +66,7 @@ def _attempt(target: Database, step: Step) -> Finding | None:
         hint = error.hint or "Write it for the target's TimescaleDB and create it by hand."
         return Finding(step.object, "unsupported", f"{error.message.rstrip('.')}.", hint)
     target.execute("RELEASE SAVEPOINT dbops_timescale")
+    step.unproved = ""
     return None
 
 

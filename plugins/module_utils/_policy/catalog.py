@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .._timescale import CONTINUOUS_AGGREGATES, HYPERTABLES, functions_schema, job_table
+from .._timescale import CONTINUOUS_AGGREGATES, HYPERTABLES, functions_schema, has_columnstore, job_table
 from .._versions import (
-    TS_COLUMNSTORE_STATUS,
     TS_COMPRESSION_BY_RELID,
     TS_DEFAULTS_AT_COMPRESSION,
     TS_OWNER_OID,
@@ -193,12 +192,11 @@ def holds_anything(document: dict[str, t.Any]) -> bool:
 
 def jobs_query(version: Timescale) -> str:
     """The statement for a TimescaleDB version (2.0 and later; rows are read as JSON, so a column may be missing)."""
-    enabled = "(h.status & 4) <> 0" if version >= TS_COLUMNSTORE_STATUS else "h.compression_state = 1"
     segmentby = "cs.segmentby"
     if version < TS_DEFAULTS_AT_COMPRESSION:
         segmentby = "COALESCE(cs.segmentby, '{}')"
     settings = _SETTINGS_BY_RELID if version >= TS_COMPRESSION_BY_RELID else _SETTINGS_BY_COLUMN
-    columnstore = settings.format(enabled=enabled, segmentby=segmentby)
+    columnstore = settings.format(enabled=has_columnstore(version), segmentby=segmentby)
     return _DOCUMENT.format(
         hypertables=HYPERTABLES,
         aggregates=CONTINUOUS_AGGREGATES,
