@@ -11,20 +11,34 @@ import pytest
 
 from tests.tooling.stage import CHECKOUT, build
 
-TOP_LEVEL = {
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "FILES.json",
-    "LICENSE",
-    "MANIFEST.json",
-    "README.md",
-    "changelogs",
-    "docs",
-    "meta",
-    "playbooks",
-    "plugins",
-    "roles",
+# Everything that is shipped, by folder and suffix; plugins by their kind.
+CONTENT = {
+    ".: CHANGELOG.md CONTRIBUTING.md FILES.json LICENSE MANIFEST.json README.md",
+    "changelogs: changelog.yaml config.yaml",
+    "docs: architecture.md reliability.md",
+    "docs/docsite: extra-docs.yml",
+    "docs/docsite/rst: *.rst",
+    "meta: ee-bindep.txt ee-requirements.txt execution-environment.yml runtime.yml",
+    "playbooks: activate.yml check.yml migrate.yml",
+    "playbooks/inventory: hosts.yml",
+    "playbooks/inventory/group_vars/all: connections.yml passwords.yml",
+    "playbooks/inventory_jump: hosts.yml",
+    "playbooks/inventory_jump/group_vars/all: connections.yml passwords.yml",
+    "plugins/action: *.py",
+    "plugins/doc_fragments: *.py",
+    "plugins/filter: *.py",
+    "plugins/module_utils: *.py",
+    "plugins/modules: *.py",
+    "plugins/plugin_utils: *.py",
+    "roles/timescale_migrate: README.md",
+    "roles/timescale_migrate/defaults: main.yml",
+    "roles/timescale_migrate/meta: argument_specs.yml main.yml",
+    "roles/timescale_migrate/tasks: *.yml",
+    "roles/timescale_migrate/templates: summary.txt.j2",
+    "roles/timescale_migrate/vars: main.yml",
 }
+MANY = (".py", ".rst")  # files of which only the suffix is listed; a role's tasks too
+LARGEST = 500_000  # bytes of the tarball
 MODULES = sorted(path.stem for path in (CHECKOUT / "plugins" / "modules").glob("[a-z]*.py"))
 
 
@@ -46,11 +60,18 @@ def _run(program: str, *arguments: str, collections: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the collection, install it into an empty path without any network, and return that path."""
-    built, installed = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("collections")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the collection."""
+    built = tmp_path_factory.mktemp("dist")
     build(built)
-    (tarball,) = built.glob("dbops-timescale-*.tar.gz")
+    (made,) = built.glob("dbops-timescale-*.tar.gz")
+    return made
+
+
+@pytest.fixture(scope="module")
+def collections(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the tarball into an empty path without any network, and return that path."""
+    installed = tmp_path_factory.mktemp("collections")
     _run(
         "ansible-galaxy",
         "collection",
@@ -67,9 +88,20 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_tarball_holds_what_users_need_and_nothing_else(collections: Path) -> None:
     """Neither tests nor tools nor anything of the checkout's own folders is shipped."""
     root = collections / "ansible_collections" / "dbops" / "timescale"
-    assert {path.name for path in root.iterdir()} == TOP_LEVEL
-    strays = [path for path in root.rglob("*") if path.suffix == ".pyc" or path.name == "__pycache__"]
-    assert strays == []
+    found: dict[str, set[str]] = {}
+    for path in root.rglob("*"):
+        if path.is_file():
+            folder = path.parent.relative_to(root)
+            plugins = folder.parts[:1] == ("plugins",)
+            many = path.suffix in MANY or folder.name == "tasks"
+            name = f"*{path.suffix}" if many else path.name
+            found.setdefault("/".join(folder.parts[:2]) if plugins else str(folder), set()).add(name)
+    assert {f"{folder}: {' '.join(sorted(names))}" for folder, names in found.items()} == CONTENT
+
+
+def test_the_tarball_is_small(tarball: Path) -> None:
+    """A megabyte would mean that something strayed into it."""
+    assert tarball.stat().st_size < LARGEST
 
 
 def test_every_module_is_in_the_installed_copy(collections: Path) -> None:

@@ -188,6 +188,30 @@ def test_check_mode_with_diff_is_as_without_a_terminal(folder: Path, sides: dict
     assert "steps done" not in shown
 
 
+def test_async_stays_the_users_own(folder: Path, sides: dict[str, Any]) -> None:
+    """A task that is started and left, in a terminal: nothing follows it, and nothing of ours stays behind."""
+    play = _play({**sides, "progress": True}, **{"async": 60, "poll": 0, "register": "started"})
+    status = {"jid": "{{ started.ansible_job_id }}"}
+    wait = {"register": "ended", "until": "ended is finished", "retries": 60, "delay": 1}
+    play[0]["tasks"] += [
+        {"ansible.builtin.async_status": status, **wait},
+        {"ansible.builtin.async_status": {**status, "mode": "cleanup"}},
+    ]
+    remote = folder / "remote"
+    host = {
+        **LOCALHOST["all"]["hosts"]["localhost"],
+        "ansible_remote_tmp": str(remote),
+        "ansible_async_dir": str(remote),
+    }
+    process, terminal = _started(folder, play, {"all": {"hosts": {"localhost": host}}})
+    shown = "\n".join(line for _at, line in _lines(terminal))
+    assert process.wait(timeout=30) == 0, shown
+    assert "steps done" not in shown
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text("utf-8").splitlines()]
+    assert [one["result"]["summary"] for one in events if "summary" in one.get("result", {})] == [{"created": TABLES}]
+    assert list(remote.glob("*")) == []
+
+
 def test_a_comparison_tells_its_slices(folder: Path, sides: dict[str, Any], plain_server: Server) -> None:
     """One table is locked: its slice is the one that runs while the others are done."""
     (folder / "follow").mkdir()

@@ -281,9 +281,11 @@ def test_schemas_choose_objects(moved: Sample) -> None:
     assert result["equal"]
 
 
+CHUNK_INDEX = "SELECT format('%I.%I', schemaname, indexname) FROM pg_indexes WHERE indexname LIKE '%chunk%_cover_idx'"
+
+
 def test_an_index_that_one_chunk_lacks_is_found_alone(moved: Sample) -> None:
-    named = "SELECT format('%I.%I', schemaname, indexname) FROM pg_indexes WHERE indexname LIKE '%chunk%_cover_idx'"
-    index = moved.target.execute(moved.target_db, f"{named} ORDER BY 1 LIMIT 1")[0][0]
+    index = moved.target.execute(moved.target_db, f"{CHUNK_INDEX} ORDER BY 1 LIMIT 1")[0][0]
     # With TimescaleDB's hooks off, as an interrupted build leaves it.
     moved.target.execute(moved.target_db, f"SET timescaledb.restoring = on; DROP INDEX {index}")
     try:
@@ -368,3 +370,85 @@ def test_buckets_that_the_source_has_not_refreshed_are_counted_apart(moved: Samp
     contents = {one["name"]: one for one in result["objects"] if one["kind"] == "contents"}
     assert result["equal"]
     assert contents["avg_fill_levels"]["source_stale"] > 0
+
+
+# As a copy leaves it that lost a row: no trigger tells the aggregates.
+QUIETLY = "SET session_replication_role = replica; "
+# Each is planted on the target; then exactly these must be told: kind, schema and name.
+FIFTEEN = {
+    "a missing foreign key": (
+        CHANNELS.format("DROP"),
+        ("foreign_key", "public", "sensor_channels_sensor_id_fkey"),
+    ),
+    "a foreign key that is not validated": (
+        "ALTER TABLE public.deliveries DROP CONSTRAINT deliveries_parent_fkey; ALTER TABLE public.deliveries"
+        " ADD CONSTRAINT deliveries_parent_fkey FOREIGN KEY (parent_id) REFERENCES public.deliveries (id)"
+        " ON DELETE SET NULL NOT VALID",
+        ("foreign_key", "public", "deliveries_parent_fkey"),
+    ),
+    "a changed index": (
+        "DROP INDEX public.sensors_tags_idx; CREATE INDEX sensors_tags_idx ON public.sensors (tags)",
+        ("index", "public", "sensors_tags_idx"),
+    ),
+    "an index that one chunk lacks": (
+        "SET timescaledb.restoring = on; DROP INDEX {chunk_index}",
+        ("index", "public", "fill_measurements_cover_idx"),
+    ),
+    "a missing trigger": (
+        "DROP TRIGGER fill_measurements_statement ON public.fill_measurements",
+        ("trigger", "public", "fill_measurements_statement"),
+    ),
+    "a disabled trigger": (
+        "ALTER TABLE public.deliveries DISABLE TRIGGER deliveries_note",
+        ("trigger", "public", "deliveries_note"),
+    ),
+    "a row too few in one chunk": (QUIETLY + PLANTED["row-too-few"][0], ("rows", "public", "fill_measurements")),
+    "a row changed in place": (QUIETLY + PLANTED["row-changed"][0], ("rows", "public", "channel_readings")),
+    "one changed aggregate value": (
+        "UPDATE {hourly} SET avg_fill_level = avg_fill_level + 1e-6"
+        " WHERE bucket = (SELECT max(bucket) FROM {hourly}) AND sensor_id = 7",
+        ("contents", "public", "avg_fill_levels"),
+    ),
+    "an aggregate's lost oldest bucket": (
+        "DELETE FROM {daily} WHERE day = (SELECT min(day) FROM {daily})",
+        ("contents", "reports", "avg_fill_levels_daily"),
+    ),
+    "a lost grant": (PLANTED["grant-lost"][0], ("grant", "public", "SELECT to sensor_reader")),
+    "a lost comment": (PLANTED_OBJECTS["comment-lost"][0], ("comment", "public", "index fill_measurements_high_idx")),
+    "a paused job": (f"SELECT alter_job({NIGHTLY}, scheduled => false)", ("job", "public", "nightly")),
+    "a changed config key": (
+        PLANTED_OBJECTS["config-changed"][0],
+        ("columnstore_policy", "public", "fill_measurements"),
+    ),
+    "a sequence behind its table": (
+        PLANTED["sequence-behind"][0],
+        ("sequence position", "public", "deliveries_id_seq"),
+    ),
+}
+
+
+def test_fifteen_planted_differences_are_found_and_nothing_else(moved: Sample) -> None:
+    """The last test: it leaves the target different."""
+    target, database = moved.target, moved.target_db
+    stored = (
+        "SELECT format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name)"
+        " FROM timescaledb_information.continuous_aggregates WHERE view_name = %s"
+    )
+    names = {
+        "chunk": target.execute(
+            database, "SELECT min(c::text) FROM public.show_chunks('public.channel_readings') AS c"
+        ),
+        "chunk_index": target.execute(database, f"{CHUNK_INDEX} ORDER BY 1 LIMIT 1"),
+        "hourly": target.execute(database, stored, ("avg_fill_levels",)),
+        "daily": target.execute(database, stored, ("avg_fill_levels_daily",)),
+    }
+    assert len(FIFTEEN) == 15
+    assert _verify(moved, include=INCLUDE)["equal"]
+    for statement, _told in FIFTEEN.values():
+        for name, rows in names.items():
+            statement = statement.replace(f"{{{name}}}", rows[0][0])
+        target.execute(database, statement)
+    result = _verify(moved, include=INCLUDE)
+    found = sorted((one["kind"], one["schema"], one["name"]) for one in _differences(result))
+    assert found == sorted(told for _statement, told in FIFTEEN.values())
+    assert (result["equal"], len(result["differences"])) == (False, 15)
