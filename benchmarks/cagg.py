@@ -3,9 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """timescale_cagg_sync against psql, on the same databases, both timed as processes from start to exit.
 
-- One aggregate, and four independent ones: against CREATE MATERIALIZED VIEW … WITH DATA, one after another.
+- One aggregate, and four independent ones: against CREATE MATERIALIZED VIEW … WITH DATA, one after another. One also
+  with a single connection: what refreshing its windows side by side is worth.
 - History: copying buckets against recomputing the same buckets by one refresh; peak memory of a tenth of it and of all.
-- Nothing to do: a second run over many aggregates, against psql printing their definitions from both sides.
+- Nothing to do: a second run over many aggregates, against psql printing their definitions from both sides. Both in
+  turn, several times, and the best of each: beside other work a single figure says little. What a run over two
+  databases without any aggregate takes is the part that no reading can save.
 
 Prints a table, and the same figures as one JSON object on the last line.
 
@@ -45,6 +48,7 @@ SELECT public.time_bucket('{width}', at) AS bucket, {group}, avg(value) AS mean,
 FROM public.t{table} GROUP BY 1{by} WITH {no} DATA
 """
 DAYS = 364  # what the rows cover
+ROUNDS = 5  # of runs with nothing to do
 DEFINITIONS = "SELECT view_schema, view_name, view_definition FROM timescaledb_information.continuous_aggregates"
 
 
@@ -101,6 +105,11 @@ def against_psql(server: Server, rows: int) -> dict[str, Any]:
         figures[f"{name}_psql_seconds"], _result = timed(functools.partial(psql, server, "by_psql", *texts))
         figures[f"{name}_module_seconds"], _result = timed(lambda: sync(server, "source", "by_module"))
         figures[f"{name}_ratio"] = round(figures[f"{name}_module_seconds"] / figures[f"{name}_psql_seconds"], 2)
+        if count == 1:
+            server.drop_database("by_module")
+            server.create_database("by_module", template="rows")
+            seconds, _result = timed(lambda: sync(server, "source", "by_module", jobs=1))
+            figures["one_module_single_connection_seconds"] = seconds
         for db in ("source", "by_psql", "by_module"):
             server.drop_database(db)
     server.drop_database("rows")
@@ -129,6 +138,7 @@ def history(server: Server, buckets: int, name: str) -> dict[str, Any]:
         f"{name}_buckets": copied,
         f"{name}_recompute_seconds": recompute,
         f"{name}_module_seconds": seconds,
+        f"{name}_ratio": round(seconds / recompute, 2),
         f"{name}_peak_memory_mb": peak,
     }
 
@@ -139,12 +149,21 @@ def nothing_to_do(server: Server, count: int) -> dict[str, Any]:
     psql(server, "many", *(aggregate(n, data=True, table=1 + n % 10) for n in range(1, count + 1)))
     server.create_database("again", template="many")
     sync(server, "many", "again")
-    both = [timed(functools.partial(psql, server, db, DEFINITIONS))[0] for db in ("many", "again")]
-    seconds, result = timed(lambda: sync(server, "many", "again"))
-    figures = {"noop_aggregates": count, "noop_psql_seconds": round(sum(both), 2), "noop_module_seconds": seconds}
-    figures["noop_in_module_seconds"] = round(result["run"]["elapsed_ms"] / 1000, 2)
-    figures["noop_ratio"] = round(seconds / sum(both), 2)
-    figures["noop_changed"] = result["changed"]
+    for db in ("none", "none_too"):
+        server.create_database(db, extension_version=VERSION)
+    by_psql, by_module, of_nothing, inside = [], [], [], []
+    for _round in range(ROUNDS):
+        by_psql.append(sum(timed(functools.partial(psql, server, db, DEFINITIONS))[0] for db in ("many", "again")))
+        seconds, result = timed(lambda: sync(server, "many", "again"))
+        by_module.append(seconds)
+        inside.append(result["run"]["elapsed_ms"] / 1000)
+        of_nothing.append(timed(lambda: sync(server, "none", "none_too"))[0])
+    figures: dict[str, Any] = {"noop_aggregates": count, "noop_changed": result["changed"]}
+    figures["noop_psql_seconds"] = round(min(by_psql), 2)
+    figures["noop_module_seconds"] = round(min(by_module), 2)
+    figures["noop_in_module_seconds"] = round(min(inside), 2)
+    figures["noop_without_aggregates_seconds"] = round(min(of_nothing), 2)
+    figures["noop_ratio"] = round(min(by_module) / min(by_psql), 2)
     figures["noop_statements"] = len(
         statements_during(server, ["many", "again"], lambda: sync(server, "many", "again"))
     )
@@ -173,7 +192,7 @@ def main() -> None:
     given = [int(text) for text in sys.argv[1:]]
     figures = measure(*(given + [5_000_000, 5_000_000, 500][len(given) :]))
     for name, value in figures.items():
-        print(f"{name:26} {value}")
+        print(f"{name:38} {value}")
     print(json.dumps(figures))
 
 

@@ -18,7 +18,7 @@ from .times import LOWEST, TIME_TYPES, time_text
 __all__ = ["ask_all", "read_extents"]
 
 # Each group of expressions is planned by itself; as one query, the time to plan grows with the square of their number.
-_ASK = """DO $ask$
+_ASK = """
 DECLARE
   query pg_catalog.text;
   answer pg_catalog.text;
@@ -30,7 +30,7 @@ BEGIN
   END LOOP;
   PERFORM pg_catalog.set_config('dbops_timescale.answers', pg_catalog.array_to_string(answers, ','), false);
 END
-$ask$"""
+"""
 _GROUP = 20
 
 
@@ -65,7 +65,7 @@ def ask_all(database: Database, queries: t.Sequence[str]) -> list[t.Any]:
     texts = [_as_array(queries[at : at + _GROUP]) for at in range(0, len(queries), _GROUP)]
     if len(texts) > 1:
         try:
-            database.execute(statement(_ASK, queries=literal(json.dumps(texts))))
+            database.execute(statement("DO {}", literal(statement(_ASK, queries=literal(json.dumps(texts))))))
         except StatementFailed:
             texts = [_as_array(queries)]  # plpgsql may be missing, or its use not be granted
         else:
