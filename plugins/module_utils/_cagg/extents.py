@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 
@@ -28,7 +29,7 @@ BEGIN
     EXECUTE query INTO answer;
     answers := answers || answer;
   END LOOP;
-  PERFORM pg_catalog.set_config('dbops_timescale.answers', pg_catalog.array_to_string(answers, ','), false);
+  PERFORM pg_catalog.set_config('dbops_timescale.answers', pg_catalog.array_to_string(answers, ','), true);
 END
 """
 _GROUP = 20
@@ -56,22 +57,22 @@ def read_extents(database: Database, entries: t.Sequence[dict[str, t.Any]]) -> N
 
 
 def ask_all(database: Database, queries: t.Sequence[str]) -> list[t.Any]:
-    """Run scalar expressions that give JSON, in one statement; two when there are many.
+    """Run scalar expressions that give JSON, in one statement, or in one transaction when there are many.
 
     :raises StatementFailed: one of them is refused.
     """
-    if not queries:
-        return []
+    if len(queries) > _GROUP:
+        with contextlib.suppress(StatementFailed):  # plpgsql may be missing, or its use not be granted
+            return _ask_in_groups(database, queries)
+    return list(database.document(_as_array(queries))) if queries else []
+
+
+def _ask_in_groups(database: Database, queries: t.Sequence[str]) -> list[t.Any]:
     texts = [_as_array(queries[at : at + _GROUP]) for at in range(0, len(queries), _GROUP)]
-    if len(texts) > 1:
-        try:
-            database.execute(statement("DO {}", literal(statement(_ASK, queries=literal(json.dumps(texts))))))
-        except StatementFailed:
-            texts = [_as_array(queries)]  # plpgsql may be missing, or its use not be granted
-        else:
-            answers = database.value("SELECT pg_catalog.current_setting('dbops_timescale.answers')")
-            return [answer for group in json.loads(f"[{answers}]") for answer in group]
-    return list(database.document(texts[0]))
+    with database.transaction():  # one, so that a pooler does not part the two statements
+        database.execute(statement("DO {}", literal(statement(_ASK, queries=literal(json.dumps(texts))))))
+        answers = database.value("SELECT pg_catalog.current_setting('dbops_timescale.answers')")
+    return [answer for group in json.loads(f"[{answers}]") for answer in group]
 
 
 def _as_array(queries: t.Sequence[str]) -> str:
