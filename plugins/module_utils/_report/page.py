@@ -61,7 +61,7 @@ def index_page(reports: t.Iterable[str]) -> str:
     found = sorted(_reports(reports), key=lambda one: str(one["host"]))
     rows = [
         (
-            f'<a href="{text(one["file"])}.html">{text(one["host"])}</a>',
+            f'<a href="{text(one["file"])}.html">{name(one["host"])}</a>',
             badge(one["outcome"]),
             text(one["verdict"]),
             text(len(one["attention"])),

@@ -50,6 +50,8 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; 
 th { font-size: .875rem; color: var(--soft); font-weight: 600; overflow-wrap: normal; }
 td { min-width: 6rem; }
 td.number, th.number { text-align: right; }
+.number + :not(.number) { padding-left: .6rem; }
+td a { overflow-wrap: break-word; }
 td.short { min-width: 0; white-space: nowrap; }
 .word { display: inline-block; max-width: 100%; }
 summary { cursor: pointer; padding: .3rem 0; font-weight: 600; }
@@ -61,7 +63,8 @@ ul.names { columns: 20rem; column-gap: 2rem; margin: .3rem 0; padding-left: 1.2r
   table, tbody, tr, td { display: block; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tr { border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .7rem; margin: .5rem 0; }
-  td, td.number, td.short { border: 0; padding: .1rem 0; text-align: left; white-space: normal; }
+  td, td.number, td.short, .number + :not(.number) { border: 0; padding: .1rem 0; text-align: left;
+    white-space: normal; }
   td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); font-size: .875rem; }
   td:empty { display: none; }
 }
