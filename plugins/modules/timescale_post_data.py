@@ -21,6 +21,11 @@ description:
     go on. A primary key or unique constraint gets its index first and takes it over (C(USING INDEX)). A foreign key is
     added C(NOT VALID) and then validated; where rows break it, it stays, for new rows, until a run can validate it.
     What a stopped run left of the two is taken up by the next one.
+  - Sessions that work get C(maintenance_work_mem) of half of the target's C(shared_buffers) over all O(jobs), at most
+    2 GiB and never less than the server's own, and no more C(max_parallel_maintenance_workers) than their share of
+    C(max_parallel_workers). What O(settings) names wins. RV(settings) tells what was used.
+  - The locks that a statement takes on all chunks of a hypertable are estimated. Statements that the server's lock
+    table has no room for at the same time run one after the other, and one that alone has too many is warned of.
   - The triggers C(ts_insert_blocker) and C(ts_cagg_invalidation_trigger), known by the function they call, belong to
     TimescaleDB and are never restored. Stray ones on the target are named in a warning.
   - What a hypertable of the target's version refuses is found before anything is changed.
@@ -296,6 +301,11 @@ summary:
   returned: always
   type: dict
   sample: {"created": 12, "present": 3}
+settings:
+  description: Server settings of the sessions that worked, given or derived from the target's server.
+  returned: when the databases could be compared and the plan was not refused
+  type: dict
+  sample: {"maintenance_work_mem": "524288kB", "max_parallel_maintenance_workers": "2"}
 sqlstate:
   description: The code of the first failed statement.
   returned: when a statement failed
@@ -351,6 +361,10 @@ from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
     source_spec,
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
+from ansible_collections.dbops.timescale.plugins.module_utils._post_data.resources import (
+    read_resources,
+    session_settings,
+)
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.selection import KINDS, OPT_IN, Options
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.task import plan_of
 
@@ -363,8 +377,12 @@ def work(session: Session) -> dict[str, t.Any]:
     params = session.params
     options = Options.of(params, check_mode=session.check_mode)
     with session.only_run():
-        plan = plan_of(session, options)
-        return session.carry_out(plan, on_unsupported=params["on_unsupported"], on_drift=params["on_drift"])
+        resources = read_resources(session.target)
+        plan = plan_of(session, options, resources)
+        session.target.settings = settings = session_settings(resources, params["jobs"], params["settings"])
+        return session.carry_out(
+            plan, on_unsupported=params["on_unsupported"], on_drift=params["on_drift"], settings=settings
+        )
 
 
 def main() -> t.NoReturn:

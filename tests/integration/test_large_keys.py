@@ -101,6 +101,25 @@ def test_four_beats(arguments: tuple[Server, str, dict[str, Any]]) -> None:
         assert (again["changed"], again["queries"], set(again["summary"])) == (False, [], {"present"})
 
 
+def test_sessions_get_memory_by_what_the_server_has(arguments: tuple[Server, str, dict[str, Any]]) -> None:
+    """The result tells the settings, and the sessions that work really have them; the operator's own win."""
+    server, target, given = arguments
+    server.execute(
+        target,
+        """CREATE TABLE public.used (memory text, workers text);
+        CREATE FUNCTION public.note() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+            INSERT INTO public.used VALUES (pg_catalog.current_setting('maintenance_work_mem'),
+                pg_catalog.current_setting('max_parallel_maintenance_workers')); END $$;
+        CREATE EVENT TRIGGER note ON ddl_command_start EXECUTE FUNCTION public.note()""",
+    )
+    ran = run_module("timescale_post_data", {**given, "settings": {"max_parallel_maintenance_workers": 1}})
+    assert ran["settings"]["max_parallel_maintenance_workers"] == "1"
+    told = ran["settings"]["maintenance_work_mem"]
+    ((memory, workers),) = server.execute(target, "SELECT DISTINCT memory, workers FROM public.used")
+    assert workers == "1"
+    assert server.execute(target, "SELECT pg_size_bytes(%s) = pg_size_bytes(%s)", (memory, told)) == [(True,)]
+
+
 def test_what_a_dead_run_left_is_taken_up(arguments: tuple[Server, str, dict[str, Any]]) -> None:
     """An index without its key is attached, not built twice; a key that is not valid is validated."""
     server, target, given = arguments

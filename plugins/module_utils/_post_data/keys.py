@@ -21,9 +21,9 @@ from .._sql import identifier, literal, quote_identifier, raw, statement
 from . import scanner
 from .objects import Name, Relation, Thing
 
-__all__ = ["IndexFirst", "can_split", "index_done", "index_first", "unvalidated", "validation"]
+__all__ = ["KINDS", "IndexFirst", "can_split", "index_done", "index_first", "unvalidated", "validation"]
 
-_KEYS = ("primary_key", "unique", "foreign_key")
+KINDS = ("primary_key", "unique", "foreign_key")
 _HEAD = ("PRIMARY", "KEY", "UNIQUE", "NULLS", "NOT", "DISTINCT")  # what stands before a key's columns
 _TAIL = ("DEFERRABLE", "NOT", "INITIALLY")  # what begins the part that is the constraint's, not its index's
 
@@ -54,7 +54,7 @@ def can_split(thing: Thing, table: Relation | None, others: t.Sequence[Relation 
     """
     plain = all(one is not None and one.kind == "r" and not one.is_hypertable for one in (table, *others))
     whole = not scanner.holds(thing.definition, "NOT", ("VALID", "ENFORCED"))
-    return thing.identity.kind in _KEYS and plain and whole
+    return plain and whole
 
 
 def index_first(text: str, table: Name, name: str) -> IndexFirst | None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from .._plan import Step
@@ -55,6 +56,7 @@ def put_last(steps: t.Sequence[Step]) -> None:
             step.follows = tuple(others)
 
 
+@functools.lru_cache(maxsize=1024)
 def dotted(name: Name) -> str:
     """A relation's name as SQL writes it, without quotes where none are needed."""
     return ".".join(quote_identifier(part) for part in name)

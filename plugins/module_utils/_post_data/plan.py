@@ -241,7 +241,8 @@ class _Planner:
                 spare = other.identity.kind in _NAMED_ALIKE and other.valid and other.identity not in self.source.things
                 if spare and other.relation is not None:
                     self._shapes.setdefault(other.relation, {})[_shape(other)] = other
-        return self._shapes.get(thing.relation, {}).get(_shape(thing))
+        shapes = self._shapes.get(thing.relation)
+        return shapes.get(_shape(thing)) if shapes else None
 
     def _other_name(self, item: Item, thing: Thing, twin: Thing) -> None:
         name, kind = twin.identity.name, item.identity.kind
@@ -303,33 +304,36 @@ class _Planner:
     def _in_two(self, item: Item, thing: Thing, there: Thing | None) -> bool:
         """Plan a key of a large plain table as two steps, where the server allows it."""
         table = self.target.relations.get(thing.relation) if thing.relation else None
-        others = [self.target.relations.get(name) for name in thing.reads]
-        if table is None or there is not None or len(item.statements) != 1 or not keys.can_split(thing, table, others):
+        if item.identity.kind not in keys.KINDS or table is None or there is not None or len(item.statements) != 1:
             return False
-        large = weight_of(item, thing, self.target) > _SMALL
-        if item.identity.kind != "foreign_key":
-            return self._index_first(item, thing, table, large=large)
-        if large:
-            last = self._step(item, thing, (keys.validation(table.name, item.identity.name),), "create")
-            # All are added before the first is validated: that takes long, and keeps others from the table.
-            part = dataclasses.replace(last, weight=last.weight + 1, size=0)
-            made = dataclasses.replace(thing, definition=f"{thing.definition} NOT VALID")
-            self._put_before(last, part, "not valid", (keys.unvalidated(item.statements[0]),))
-            part.done_when = functools.partial(done_when, made)
-            last.exclusive = (dotted(table.name),)
-            last.shared = tuple(name for name in (*part.exclusive, *part.shared) if name not in last.exclusive)
-        return large
+        index = self.target.things.get(dataclasses.replace(item.identity, kind="index"))
+        if table.bytes <= _SMALL and index is None:
+            return False
+        if not keys.can_split(thing, table, [self.target.relations.get(name) for name in thing.reads]):
+            return False
+        if item.identity.kind == "foreign_key":
+            return self._validated_later(item, thing, table)
+        return self._index_first(item, thing, table, index)
 
-    def _index_first(self, item: Item, thing: Thing, table: Relation, *, large: bool) -> bool:
+    def _validated_later(self, item: Item, thing: Thing, table: Relation) -> bool:
+        last = self._step(item, thing, (keys.validation(table.name, item.identity.name),), "create")
+        # All are added before the first is validated: that takes long, and keeps others from the table.
+        part = dataclasses.replace(last, weight=last.weight + 1, size=0)
+        made = dataclasses.replace(thing, definition=f"{thing.definition} NOT VALID")
+        self._put_before(last, part, "not valid", (keys.unvalidated(item.statements[0]),))
+        part.done_when = functools.partial(done_when, made)
+        last.exclusive = (dotted(table.name),)
+        last.shared = tuple(name for name in (*part.exclusive, *part.shared) if name not in last.exclusive)
+        return True
+
+    def _index_first(self, item: Item, thing: Thing, table: Relation, there: Thing | None) -> bool:
         name = item.identity.name
         split = keys.index_first(item.statements[0], table.name, name)
-        index = Identity("index", table.name[0], name, table.name[1])
-        there = self.target.things.get(index)
-        if split is None or not (large or there) or (there and not (there.valid and split.is_made_by(there))):
+        if split is None or (there is not None and not (there.valid and split.is_made_by(there))):
             return False
         last = self._step(item, thing, (split.attach,), "create", "Its index was there already." if there else "")
         if there is None:
-            part = dataclasses.replace(last, object=index)
+            part = dataclasses.replace(last, object=dataclasses.replace(item.identity, kind="index"))
             self._put_before(last, part, "index", (split.create,))
             part.done_when = functools.partial(keys.index_done, (table.name[0], name), split.method)
             part.exclusive, part.shared = part.shared, part.exclusive

@@ -21,6 +21,7 @@ from .indexes import read_chunks
 from .objects import CONSTRAINTS, Inventory
 from .plan import make_plan
 from .printed import settle
+from .resources import Resources, keep_within
 from .selection import OPT_IN, Options
 from .statements import document_of
 from .wanted import Item, wanted_items
@@ -42,9 +43,10 @@ _TELLING = (
 _NAMED = 20  # objects that the warning lists
 
 
-def plan_of(session: Session, options: Options) -> Plan:
+def plan_of(session: Session, options: Options, resources: Resources) -> Plan:
     """Read both sides and compare them.
 
+    :param resources: the target's.
     :raises BadInput: the archive cannot be made or read.
     """
     items, source, target = _read(session.target, lambda: _archive(session), lambda: _document(session))
@@ -57,6 +59,7 @@ def plan_of(session: Session, options: Options) -> Plan:
         _leave_out(plan, make_plan(items, source, target, session.target.facts, first))
     plan.warnings += _not_in_archive(items, source, session.params["dump_file"], options)
     _require_ownership(plan, target, session)
+    keep_within(plan, target, resources, session.params["jobs"])
     return plan
 
 
