@@ -49,6 +49,7 @@ PG_ANALYZED_EMPTY = 140000  # reltuples = -1 for "never analyzed"
 PG_PUBLICATION_FILTER = 150000  # row filters and column lists of publications
 PG_EXTENDED_INHERITED = 150000  # extended statistics of a tree, beside those of the parent alone
 PG_COUNTERS_IN_MEMORY = 150000  # before, activity counters are what a file said up to half a second ago
+PG_SET_OPTION = 160000  # a member may act as a role only WITH SET
 PG_MAINTAIN = 170000  # MAINTAIN privilege
 PG_ANALYZE_ONLY = 180000  # ANALYZE ONLY parent
 
@@ -68,6 +69,7 @@ TS_VALIDATE_QUERY = Timescale(2, 13, 0)
 TS_COMPRESSION_BY_RELID = Timescale(2, 14, 0)  # compression_settings takes the place of hypertable_compression
 TS_RETRIES_ZERO_IS_NONE = Timescale(2, 15, 0)  # max_retries = 0
 TS_FK_TO_HYPERTABLE = Timescale(2, 16, 0)
+TS_CHUNK_SKIPPING = Timescale(2, 16, 0)  # enable_chunk_skipping
 TS_REPLICA_IDENTITY_COLUMNSTORE = Timescale(2, 16, 0)
 TS_TRANSITION_TABLES = Timescale(2, 18, 0)  # statement triggers of hypertables
 TS_UNIQUE_ON_COMPRESSED = Timescale(2, 19, 0)
@@ -87,7 +89,9 @@ TS_WINDOWS_TOGETHER_IN_HIERARCHIES = Timescale(2, 29, 0)  # before, such refresh
 TS_TRIGGER_STATE = Timescale(2, 27, 0)  # ENABLE / DISABLE TRIGGER on hypertables
 TS_INVALIDATIONS_BY_REFRESH = Timescale(2, 27, 0)  # process_hypertable_invalidations in a policy's config is gone
 TS_ANALYZE_VIEW = Timescale(2, 28, 0)  # ANALYZE of an aggregate does its materialization
+TS_DATABASE_OWNER = Timescale(2, 28, 0)  # the database's owner has the rights of owners of hypertables and jobs
 TS_COLUMNSTORE_STATUS = Timescale(2, 29, 0)  # a bit of hypertable.status says whether the columnstore is on
 TS_NO_DROPPED_CHUNKS = Timescale(2, 26, 0)  # dropped chunks leave nothing in the catalog
 TS_REFRESH_OPTIONS = Timescale(2, 28, 0)  # a refresh by hand works in batches unless told otherwise
+TS_DIRECT_COMPRESS = Timescale(2, 29, 0)  # direct_compress and granular_refresh_column of hypertables
 TS_CHUNK_BY_RELID = Timescale(2, 29, 0)

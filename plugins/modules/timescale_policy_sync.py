@@ -58,14 +58,18 @@ options:
   activate:
     description:
       - Turn on the jobs that are there and that the source has on, and do nothing else.
-      - Refresh policies come first, then columnstore and other jobs, then retention.
-      - A job that is on is never paused.
+      - Refresh policies come first, then columnstore and other jobs, then retention; see O(stagger).
+      - A job with a fixed schedule waits for its next slot, even if its initial start lies in the past. Any other job
+        starts at once. No attribute but C(scheduled) is changed.
+      - A job that is on is never paused. A retention policy whose window differs from the source's stays paused.
     type: bool
     default: false
   stagger:
     description:
-      - Seconds over which O(activate) spreads the first starts of jobs that would all start at once, those without a
-        fixed schedule. V(0) does not spread them. Jobs with a fixed schedule wait for their next slot anyway.
+      - Seconds over which O(activate) spreads the first starts, in the order of its stages, so that these lie apart in
+        time. V(0) does not spread them.
+      - Each job gets its turn. A job without a fixed schedule starts then, a job with one at its next slot, but not
+        before its turn. Later starts, and the schedules with their initial starts, are as on the source.
       - A negative value is refused.
     type: float
     default: 0
@@ -89,6 +93,8 @@ options:
     description:
       - Bring over the columnstore settings of hypertables (segmentby, orderby, chunk interval, sparse indexes) before
         the policies. Those of continuous aggregates are M(dbops.timescale.timescale_cagg_sync)'s.
+      - Chunk skipping, C(direct_compress) and C(granular_refresh_column) are not brought over but told, with the
+        statement that makes them. So is a columnstore that is on for a hypertable on the target only.
     type: bool
     default: true
   system_jobs:
@@ -100,7 +106,7 @@ options:
     description:
       - Remove jobs that are on the target only, judged inside O(kinds), O(include), O(exclude) and O(owner). V(false)
         reports them.
-      - Nothing is removed of a kind of which the source has no job at all.
+      - Nothing is removed of a kind of which the source has no job at all, inside the filters or outside.
     type: bool
     default: false
   guard:
@@ -108,7 +114,10 @@ options:
       - Whether a retention policy may be active before its data is safe in the continuous aggregates.
       - With V(on), every aggregate on the table, and on those aggregates, must be materialized wherever chunks would be
         dropped, and no bucket of it may be on the source only (M(dbops.timescale.timescale_cagg_sync) copies those);
-        else the policy is created or left paused, and the result says why.
+        else the policy is created or left paused, and the result says why. A policy that is on already keeps its window
+        until then. The next run with O(activate) tries again.
+      - With O(source_file), a range without rows on the target counts as on the source only, while the target's
+        aggregate holds nothing there.
       - V(strict) also holds a policy back when a refresh policy reaches behind the point up to which chunks are
         dropped, since such a refresh removes the results of dropped rows. V(on) warns of that.
       - V(none) turns the guard off.
@@ -249,6 +258,11 @@ running:
       type: list
       elements: dict
       sample: []
+owners:
+  description: Whose jobs were looked at. Per owner on the source, the number of jobs inside the filters.
+  returned: when both databases could be read
+  type: dict
+  sample: {sensor_admin: 12}
 retention:
   description: What the guard found about each retention policy that this run may make active.
   returned: when both databases could be read
@@ -260,7 +274,7 @@ retention:
       type: str
       sample: public.fill_measurements
     chunks:
-      description: Number of chunks that the policy's first run would drop.
+      description: Number of chunks that the policy's first run would drop, null if the target could not tell.
       type: int
       sample: 3
     blocked:
@@ -308,7 +322,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._module import Ses
 from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan, with_findings
 from ansible_collections.dbops.timescale.plugins.module_utils._policy import guard, running
 from ansible_collections.dbops.timescale.plugins.module_utils._policy.catalog import holds_anything, read
-from ansible_collections.dbops.timescale.plugins.module_utils._policy.plan import Options, make_plan
+from ansible_collections.dbops.timescale.plugins.module_utils._policy.plan import Context, Options, plan_of
 
 KINDS = ["refresh", "columnstore", "retention", "reorder", "compaction", "user"]
 NAMES = {"type": "list", "elements": "str", "default": []}
@@ -346,10 +360,14 @@ def work(session: Session) -> dict[str, t.Any]:
             return session.carry_out(Plan())
         options = Options(**{name: session.params[name] for name in OPTIONS}, check_mode=session.check_mode)
         left = functools.partial(_history_left, session)
-        state = guard.read(session.target, wanted, existing, options, session.params["guard"], left)
-        plan = make_plan(wanted, facts, existing, session.target.facts, options, state.blocked)
+        context = Context(wanted, facts, existing, session.target.facts, options)
+        state = guard.read(session.target, context, session.params["guard"], left)
+        context.blocked = state.blocked
+        plan = plan_of(context)
         plan.warnings += state.warnings
-        result = session.carry_out(plan, on_unsupported=session.params["on_unsupported"], retention=state.result)
+        result = session.carry_out(
+            plan, on_unsupported=session.params["on_unsupported"], retention=state.result, owners=context.owners()
+        )
         return _with_running(session, result)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -349,6 +350,30 @@ def test_integer_time_needs_its_now(newest: Sample) -> None:
     assert "public.counters_by_100 has no integer_now function" in result["msg"]
 
 
+def test_settings_that_policies_stand_on_are_told(newest: Sample) -> None:
+    """Another integer_now function, a columnstore of the target alone, settings that are made by hand only."""
+    other = "CREATE FUNCTION public.other_now() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 7::bigint'"
+    on_target(newest, other)
+    on_target(
+        newest, "SELECT public.set_integer_now_func('public.counters', 'public.other_now', replace_if_exists => true)"
+    )
+    on_target(newest, "ALTER TABLE public.pump_cycles SET (timescaledb.compress)")
+    newest.source.execute(
+        newest.source_db,
+        "SET timescaledb.enable_chunk_skipping = on;"
+        " SELECT public.enable_chunk_skipping('public.fill_measurements', 'batch')",
+    )
+    result = run(newest, may_fail=True)
+    assert (
+        "The integer_now function of public.counters is public.other_now and should be public.counters_now"
+        in result["msg"]
+    )
+    rest = run(newest, on_unsupported="skip", kinds=["columnstore"], check=True)
+    (surplus,) = [o for o in rest["objects"] if o["name"] == "pump_cycles"]
+    assert (surplus["outcome"], surplus["reason"]) == ("skipped", "The columnstore is on for it on the target only.")
+    assert "enable_chunk_skipping('public.fill_measurements', 'batch')" in str(rest["warnings"])
+
+
 def test_a_user_job_belongs_to_who_owned_it(newest: Sample) -> None:
     grants = "GRANT USAGE ON SCHEMA reports TO sensor_writer"
     on_source(newest, grants)
@@ -359,11 +384,22 @@ def test_a_user_job_belongs_to_who_owned_it(newest: Sample) -> None:
         user="sensor_writer",
     )
     refused = run(newest, may_fail=True)
-    assert "sensor_admin is no member of sensor_writer" in refused["msg"]
-    run(newest, user="postgres")
+    assert "sensor_admin may not act as sensor_writer" in refused["msg"]
+    assert jobs_of(newest) == []
+    on_target(newest, "GRANT sensor_writer TO sensor_admin", "postgres")
+    try:
+        run(newest)
+    finally:
+        on_target(newest, "REVOKE sensor_writer FROM sensor_admin", "postgres")
     assert differences(newest) == []
     owner = "SELECT owner::text FROM timescaledb_information.jobs WHERE config @> '{\"limit\": 8}'"
     assert on_target(newest, owner) == [("sensor_writer",)]
+    assert run(newest, user="postgres")["changed"] is False
+    moved = "UPDATE _timescaledb_catalog.bgw_job SET owner = 'sensor_reader', max_retries = 9"
+    on_target(newest, f"{moved} WHERE config @> '{{\"limit\": 8}}'", "postgres")
+    wrong = run(newest, user="postgres")
+    assert "It belongs to sensor_reader on the target and should belong to sensor_writer." in str(wrong["warnings"])
+    assert len(wrong["queries"]) == 1, "what else differs is put right"
     assert run(newest, user="postgres")["changed"] is False
 
 
@@ -396,7 +432,9 @@ def test_surplus_jobs_are_told_and_pruned(newest: Sample) -> None:
     assert told["changed"] is False
     assert "retention_policy public.pump_cycles" in outcomes(told, "skipped")
     assert run(newest, prune=True, exclude=["*.pump_cycles"])["changed"] is False
-    assert len(run(newest, prune=True)["queries"]) == 1
+    foreseen = run(newest, prune=True, include=["*.pump_cycles"], check=True)
+    assert run(newest, prune=True)["queries"] == foreseen["queries"]
+    assert len(foreseen["queries"]) == 1
     assert differences(newest) == []
     on_source(newest, "SELECT public.remove_reorder_policy('public.channel_readings')")
     kept = run(newest, prune=True)
@@ -419,6 +457,36 @@ def test_system_jobs_are_told_and_copied(newest: Sample) -> None:
 # -- nothing runs too early ------------------------------------------------------------------------------------------
 
 
+FEBRUARY = "1769904000000000, 1770595200000000"  # in microseconds
+AVERAGES = "_timescaledb_catalog.continuous_agg WHERE user_view_name = 'avg_fill_levels'"
+
+
+def test_the_guard_judges_what_will_run(newest: Sample) -> None:
+    """A window that was changed on the target, while the policy is paused there or while it runs."""
+    only: dict[str, Any] = {"kinds": ["retention"], "include": ["*.fill_measurements"]}
+    run(newest, scheduled="paused", **only)
+    on_target(newest, f"SELECT public.alter_job(job_id, {TWENTY_DAYS}) {RETENTION}")
+    held = run(newest, activate=True, **only)
+    assert (held["changed"], outcomes(held, "drifted")) == (False, ["retention_policy public.fill_measurements"])
+    assert "config.drop_after: 20 days -> 2 years" in held["objects"][0]["reason"]
+    assert run(newest, **only)["changed"] is True
+    assert run(newest, activate=True, **only)["changed"] is True
+    on_source(newest, f"SELECT public.alter_job(job_id, {TWENTY_DAYS}) {RETENTION}")
+    waits = run(newest, **only)
+    assert (waits["changed"], outcomes(waits, "pending")) == (False, ["retention_policy public.fill_measurements"])
+    assert "not yet materialized" in waits["retention"][0]["blocked"]
+    assert waits["retention"][0]["chunks"] > 0
+    assert on_target(newest, f"SELECT config ->> 'drop_after' {RETENTION}") == [("2 years",)]
+    assert run(newest, include=["*.pump_cycles"], activate=True)["retention"] == [], "judged inside the filters"
+    refresh(newest)
+    taken = "_timescaledb_catalog.continuous_aggs_materialization_ranges"
+    on_target(newest, f"INSERT INTO {taken} SELECT mat_hypertable_id, {FEBRUARY} FROM {AVERAGES}", "postgres")
+    assert "not yet materialized in public.avg_fill_levels" in run(newest, **only)["retention"][0]["blocked"]
+    on_target(newest, f"DELETE FROM {taken}", "postgres")
+    assert run(newest, **only)["changed"] is True
+    assert on_target(newest, f"SELECT config ->> 'drop_after' {RETENTION}") == [("20 days",)]
+
+
 def test_strict_guard_and_no_guard(newest: Sample) -> None:
     on_source(newest, f"SELECT public.alter_job(job_id, {TWENTY_DAYS}) {RETENTION}")
     refresh(newest)
@@ -434,19 +502,33 @@ def test_strict_guard_and_no_guard(newest: Sample) -> None:
     assert on_target(newest, f"SELECT scheduled {RETENTION}") == [(True,)]
 
 
-def test_first_starts_are_spread(newest: Sample) -> None:
+STAGE = {"policy_refresh_continuous_aggregate": 0, "policy_retention": 2}  # of others: 1
+
+
+def test_first_starts_lie_apart_stage_by_stage(newest: Sample) -> None:
+    """Refresh policies start first, retention policies last; what is due every minute waits for its turn too."""
+    minute = "SELECT public.add_job('public.nightly', '1 minute', initial_start => '2026-04-01 00:00+00')"
+    on_source(newest, minute, "sensor_admin")
     run(newest, scheduled="paused")
-    run(newest, activate=True, stagger=3600)
+    foreseen = run(newest, activate=True, stagger=3600, check=True)
+    assert run(newest, activate=True, stagger=3600)["queries"] == foreseen["queries"]
+    assert differences(newest) == [], "schedules and their initial starts are as on the source"
     starts = on_target(
         newest,
-        "SELECT extract(epoch FROM s.next_start - now()) FROM _timescaledb_catalog.bgw_job AS j"
-        " LEFT JOIN _timescaledb_internal.bgw_job_stat AS s ON s.job_id = j.id"
-        " WHERE j.id >= 1000 AND j.scheduled AND NOT j.fixed_schedule",
+        "SELECT j.proc_name, j.fixed_schedule, extract(epoch FROM j.schedule_interval)::int,"
+        " extract(epoch FROM s.next_start - now())::int"
+        " FROM _timescaledb_catalog.bgw_job AS j LEFT JOIN _timescaledb_internal.bgw_job_stat AS s ON s.job_id = j.id"
+        " WHERE j.id >= 1000 AND j.scheduled ORDER BY s.next_start",
     )
-    seconds = sorted(float(start) for (start,) in starts)
-    assert len({round(each) for each in seconds}) == len(seconds) > 3
-    assert 1800 < seconds[-1] <= 3600
-    assert differences(newest) == []
+    free = [(STAGE.get(name, 1), seconds) for name, fixed, _interval, seconds in starts if not fixed]
+    assert [stage for stage, _seconds in free] == sorted(stage for stage, _seconds in free)
+    assert {stage for stage, _seconds in free} == {0, 1, 2}
+    assert len({seconds for _stage, seconds in free}) == len(free)
+    assert 1800 < free[-1][1] <= 3600
+    (every_minute,) = [seconds for _name, fixed, interval, seconds in starts if fixed and interval == 60]
+    assert free[0][1] + 600 < every_minute < free[-1][1]
+    late = [seconds for _name, _fixed, _interval, seconds in starts if seconds < -60]
+    assert late == [], "what has a slot waits for its next one"
     assert "stagger is negative" in run(newest, stagger=-1, may_fail=True)["msg"]
 
 
@@ -473,6 +555,32 @@ def test_jobs_that_were_stopped_for_the_move(newest: Sample, tmp_path: Path) -> 
     assert on_target(newest, ACTIVE) == active
     run(newest, activate=True, also_paused=["*"], guard="none", user="postgres")
     assert on_target(newest, ACTIVE) == [(15,)]
+
+
+def test_kinds_that_only_the_source_knows(newest: Sample, tmp_path: Path) -> None:
+    """No server with the policies of 2.21 to 2.26, or of a version to come, is here: a file tells of them."""
+    file = tmp_path / "wanted.json"
+    recorded = run_module("timescale_info", {**newest.source_login("postgres"), "write_to": str(file)})
+    assert not recorded.get("failed"), recorded.get("msg")
+    document = json.loads(file.read_text())
+    document["facts"]["timescale"] = "2.22.1"
+    jobs = document["documents"]["jobs"]["jobs"]
+    (retention,) = [
+        job for job in jobs if job["proc_name"] == "policy_retention" and job["relation"]["name"] == "counters"
+    ]
+    for number, name in enumerate(("policy_process_hypertable_invalidations", "policy_to_come")):
+        jobs.append({**retention, "id": 5000 + number, "proc_name": name, "config": "{}", "intervals": None})
+    file.write_text(json.dumps(document))
+    parameters = {**newest.target.login_vars(newest.target_db), "source_file": str(file), "guard": "none"}
+    refused = run_module(MODULE, parameters)
+    assert "has no policy_to_come." in refused["msg"]
+    assert jobs_of(newest) == []
+    rest = run_module(MODULE, {**parameters, "on_unsupported": "skip"})
+    (left,) = [o for o in rest["objects"] if o["name"] == "policy_process_hypertable_invalidations"]
+    assert (left["outcome"], left["reason"]) == ("skipped", "Not copied: the refresh policies do its work.")
+    assert "policy_process_hypertable_invalidations of public.counters is not copied" in str(rest["warnings"])
+    assert "policy_to_come" in str(rest["warnings"])
+    assert differences(newest) == [], "all others are there"
 
 
 def test_the_apache_edition_is_no_obstacle_where_there_is_nothing_to_bring() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,12 +115,29 @@ def test_old_rows_stay_until_the_aggregate_has_them(servers: Pool) -> None:
         assert (ran["running"]["started"], ran["running"]["failing"]) == (1, [])
         assert until(f"SELECT ({COUNT}) < {rows[1][0][0] // 10}", active)
         assert on_target(paused, COUNT) == rows[0]
+        _drift_keeps_what_the_scheduler_wrote(active)
     finally:
         paused.drop()
         active.drop()
 
 
-def test_retention_waits_for_history(servers: Pool) -> None:
+def _drift_keeps_what_the_scheduler_wrote(sample: Sample) -> None:
+    """The policy has run: its id and its statistics stay when it is put right."""
+    statistics = "SELECT * FROM _timescaledb_internal.bgw_job_stat WHERE job_id >= 1000"
+    before = on_target(sample, statistics)
+    assert on_target(sample, f"SELECT total_successes FROM ({statistics}) AS s") == [(1,)]
+    on_target(
+        sample,
+        "SELECT public.alter_job(job_id, max_retries => 3, max_runtime => '9 min')"
+        " FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention' AND job_id >= 1000",
+    )
+    mended = run(sample)
+    assert outcomes(mended, "altered") == ["retention_policy public.tanks"]
+    assert on_target(sample, statistics) == before
+    assert run(sample)["changed"] is False
+
+
+def test_retention_waits_for_history(servers: Pool, tmp_path: Path) -> None:
     """The source dropped rows long ago; their results are only in its aggregate."""
     sample = small(servers, 3, begin=200, scheduler=False)
     on_source(sample, "SELECT public.drop_chunks('public.tanks', interval '200 days')")
@@ -130,9 +148,19 @@ def test_retention_waits_for_history(servers: Pool) -> None:
     try:
         (entry,) = run(sample)["objects"][-1:]
         assert "buckets of public.daily are only on the source" in entry["reason"]
+        file = str(tmp_path / "wanted.json")
+        recorded = run_module("timescale_info", {**sample.source_login("postgres"), "write_to": file})
+        assert not recorded.get("failed"), recorded.get("msg")
+        by_file = {**sample.target.login_vars(sample.target_db), "source_file": file, "activate": True}
+        held = run_module("timescale_policy_sync", by_file)
+        assert outcomes(held, "pending") == ["retention_policy public.tanks"]
+        assert (
+            "buckets (as far as the file can tell) of public.daily are only on the source"
+            in held["retention"][0]["blocked"]
+        )
         copied = run_module("timescale_cagg_sync", sample.login("postgres"))
         assert not copied.get("failed"), copied.get("msg")
-        assert outcomes(run(sample, activate=True), "altered") == ["retention_policy public.tanks"]
+        assert outcomes(run_module("timescale_policy_sync", by_file), "altered") == ["retention_policy public.tanks"]
     finally:
         sample.drop()
 
@@ -154,6 +182,8 @@ def test_kinds_of_the_newest_version(servers: Pool) -> None:
         foreseen = run(made, check=True)
         first = run(made)
         assert first["queries"] == foreseen["queries"]
+        assert "3 policies go by the time at which a chunk was created" in str(first["warnings"])
+        assert first["owners"] == {"sensor_admin": 17}
         blocked = {one["relation"]: one["blocked"] for one in first["retention"]}
         assert "not yet materialized in public.avg_fill_levels" in blocked["public.fill_measurements"]
         assert blocked["public.pump_cycles"] == ""

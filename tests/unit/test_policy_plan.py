@@ -57,7 +57,7 @@ def document(*jobs: dict[str, Any], relations: tuple[dict[str, Any], ...] = ()) 
         "jobs": list(jobs),
         "relations": list(relations) or [relation(TANKS), hourly],
         "routines": routines,
-        "roles": [{"name": "anna", "login": True, "member": True}],
+        "roles": [{"name": "anna", "login": True, "usage": True, "set": True}],
         "server": {"user": "anna", "workers": 16, "processes": 32, "parallel": 8, "databases": 3},
     }
 
@@ -107,16 +107,36 @@ def test_keys_that_the_target_no_longer_knows_are_left_out() -> None:
     assert "process_hyper" not in planned(document(refresh), document(), "2.22.0", "2.27.0").steps[0].statements[0]
 
 
-def test_jobs_that_newer_versions_do_without_are_told_and_not_copied() -> None:
+HELPERS = {
+    "policy_process_hypertable_invalidations": "Not copied: the refresh policies do its work.",
+    "policy_recompression": "Not copied: the columnstore policy recompresses by itself.",
+}
+COMPRESSION = job("policy_compression", HOURLY, '{"compress_after": "9 days"}', id=1001)
+
+
+@pytest.mark.parametrize("procedure", HELPERS)
+def test_jobs_that_newer_versions_do_without_are_told_and_not_copied(procedure: str) -> None:
     """TimescaleDB 2.21 to 2.26 had a policy for invalidations, old versions one for compressing again."""
-    for procedure, told in (
-        ("policy_process_hypertable_invalidations", "Not copied: the refresh policies do its work."),
-        ("policy_recompression", "Not copied: the columnstore policy recompresses by itself."),
-    ):
-        plan = planned(document(job(procedure, HOURLY, None)), document(), "2.22.0", "2.28.3")
-        assert plan.steps == []
-        (found,) = plan.findings
-        assert (found.outcome, found.reason) == ("skipped", told)
+    helper = job(procedure, HOURLY, None)
+    plan = planned(document(helper, COMPRESSION), document(COMPRESSION), "2.22.0", "2.28.3")
+    assert plan.steps == []
+    (found,) = [one for one in plan.findings if one.outcome != "present"]
+    assert (found.outcome, found.reason) == ("skipped", HELPERS[procedure])
+    assert any(f"{procedure} of public.hourly is not copied" in told for told in plan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("procedure", "config", "target"),
+    [
+        ("policy_process_hypertable_invalidations", '{"compress_after": "9 days"}', "2.24.0"),
+        ("policy_recompression", '{"compress_after": "9 days", "recompress": false}', "2.28.3"),
+    ],
+)
+def test_helpers_whose_work_nothing_does_are_unsupported(procedure: str, config: str, target: str) -> None:
+    compression = {**COMPRESSION, "config": config}
+    plan = planned(document(job(procedure, HOURLY, None), compression), document(compression), "2.22.0", target)
+    (found,) = [one for one in plan.findings if one.outcome != "present"]
+    assert found.outcome == "unsupported"
 
 
 def test_an_alteration_keeps_the_timezone_and_the_state() -> None:
@@ -201,7 +221,7 @@ def test_a_relation_under_an_odd_name_is_quoted() -> None:
 
 @pytest.mark.parametrize("version", ["2.0.0", "2.8.1", "2.10.1", "2.13.0", "2.19.3", "2.25.0", "2.29.2"])
 def test_the_reading_names_each_versions_catalog(version: str) -> None:
-    text = catalog.jobs_query(Timescale.parse(version))
+    text = catalog.jobs_query(Timescale.parse(version), 150000)
     parsed = Timescale.parse(version)
     assert ("_timescaledb_catalog.bgw_job" in text) is (parsed >= (2, 25, 0))
     assert ("_timescaledb_functions" in text) is (parsed >= (2, 12, 0))

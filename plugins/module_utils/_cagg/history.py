@@ -22,7 +22,7 @@ from .refresh import never_refreshed, widest
 from .target import Existing, Key, key_of
 from .times import time_text
 
-__all__ = ["Piece", "find_history", "reaching_policies", "refuse_history", "untold_history"]
+__all__ = ["Piece", "find_history", "perhaps_left", "reaching_policies", "refuse_history", "untold_history"]
 
 Span = tuple[int, int]
 _INTEGERS = ("bigint", "integer", "smallint")
@@ -148,6 +148,33 @@ def untold_history(wanted: t.Mapping[str, t.Any], existing: Existing, *, reachab
         if not copied and _gaps(entry, _input(entry, entries, wanted, existing, inputs)):
             told.append(f"{label} has buckets without rows on the target; from a file they cannot be copied.")
     return told
+
+
+def perhaps_left(target: Database, wanted: t.Mapping[str, t.Any], existing: Existing) -> set[Key]:
+    """Aggregates of which the source may have buckets that the target lacks, when the source is a file.
+
+    A file knows where the source's materializations have chunks, not where these have buckets. So a range that has no
+    rows on the target, and in which its aggregate holds nothing, counts as left. One statement.
+    """
+    entries = {key_of(entry): entry for entry in wanted["aggregates"]}
+    there = {key_of(entry): entry for entry in existing.document["aggregates"]}
+    inputs: dict[Key, _Input] = {}
+    left: set[Key] = set()
+    asked: list[tuple[Key, int, int]] = []
+    for key, entry in entries.items():
+        if never_refreshed(entry) or not entry["slices"]:
+            continue
+        if not entry["extent"]:
+            left.add(key)
+            continue
+        gaps = [(key, low, high) for low, high in _gaps(entry, _input(entry, entries, wanted, existing, inputs))]
+        begins = [entry["extent"][0] if low is None else low for _key, low, _high in gaps]
+        asked += _cut_by_chunks(entries, gaps, begins)
+    left |= {span[0] for span in asked if span[0] not in there}
+    known = [span for span in asked if span[0] in there]
+    spans = [(_as_on_target(entries[key], there[key]), low, high) for key, low, high in known]
+    counted = _measure(target, spans, [False] * len(spans))
+    return left | {key for (key, _low, _high), (rows, *_rest) in zip(known, counted) if not rows}
 
 
 def refuse_history(history: t.Mapping[Key, t.Sequence[Piece]]) -> None:

@@ -10,18 +10,25 @@ Keys of the document:
 - ``jobs``: every row of the job catalog, ids in ``config`` replaced by names (``relation``), times in UTC;
 - ``relations``: hypertables and continuous aggregates with owner, time column, columnstore settings and indexes;
 - ``routines``: what can be a job's procedure or check function;
-- ``roles``: who may log in, and whether the reading role is a member;
+- ``roles``: who may log in, and whether the reading role has their rights (``usage``) and may act as them (``set``);
 - ``server``: the background workers, and who reads.
 """
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .._timescale import CONTINUOUS_AGGREGATES, HYPERTABLES, functions_schema, has_columnstore, job_table
 from .._versions import (
+    PG_SET_OPTION,
+    TS_CHECK_CONFIG,
+    TS_CHUNK_SKIPPING,
     TS_COMPRESSION_BY_RELID,
+    TS_DATABASE_OWNER,
     TS_DEFAULTS_AT_COMPRESSION,
+    TS_DIRECT_COMPRESS,
+    TS_FIXED_SCHEDULES,
     TS_OWNER_OID,
     Timescale,
 )
@@ -56,12 +63,10 @@ relations AS (
   FROM hypertables AS h LEFT JOIN aggregates AS a ON a.mat_hypertable_id = h.id
 ),
 jobs AS (
-  SELECT pg_catalog.to_jsonb(j) AS r, j.id, j.hypertable_id, {owner} AS owner, j.config,
-         j.proc_schema = '{functions}' AND j.proc_name LIKE 'policy\\_%' AS builtin
-  FROM {job_table} AS j OFFSET 0  -- a row becomes JSON once, not once for each attribute
+  SELECT j.*, j.proc_schema = '{functions}' AND j.proc_name LIKE 'policy\\_%' AS builtin FROM {job_table} AS j
 )
 SELECT pg_catalog.json_build_object(
-  'jobs', (SELECT COALESCE(pg_catalog.json_agg({job} ORDER BY j.id), '[]'::pg_catalog.json)
+  'jobs', (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array({job}) ORDER BY j.id), '[]'::pg_catalog.json)
     FROM jobs AS j
     LEFT JOIN relations AS a ON a.id = j.hypertable_id
     LEFT JOIN relations AS n ON n.id = CASE WHEN j.builtin THEN
@@ -88,14 +93,13 @@ SELECT pg_catalog.json_build_object(
   ),
   'roles', (
     SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', o.rolname, 'login', o.rolcanlogin,
-      'member', pg_catalog.pg_has_role(o.oid, 'MEMBER')) ORDER BY o.rolname)
+      'usage', {usage}, 'set', pg_catalog.pg_has_role(o.oid, {acting})) ORDER BY o.rolname)
     FROM pg_catalog.pg_roles AS o WHERE o.rolname !~ '^pg_'
   ),
   'server', pg_catalog.json_build_object(
     'user', current_user,
     'workers', pg_catalog.current_setting('timescaledb.max_background_workers', true)::pg_catalog.int4,
     'processes', pg_catalog.current_setting('max_worker_processes')::pg_catalog.int4,
-    'parallel', pg_catalog.current_setting('max_parallel_workers')::pg_catalog.int4,
     'databases', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_database AS b WHERE b.datallowconn)
   )
 )::pg_catalog.text
@@ -113,23 +117,21 @@ _RAW = """(SELECT pg_catalog.json_build_object(
   LEFT JOIN _timescaledb_catalog.continuous_agg AS b ON b.mat_hypertable_id = w.id
   WHERE w.id = r.raw_hypertable_id)"""
 
-_JOB = """pg_catalog.json_build_object(
-  'id', j.id, 'builtin', j.builtin, 'proc_schema', j.r ->> 'proc_schema', 'proc_name', j.r ->> 'proc_name',
-  'name', pg_catalog.regexp_replace(j.r ->> 'application_name', ' \\[\\d+\\]$', ''), 'owner', j.owner,
-  'scheduled', (j.r ->> 'scheduled')::pg_catalog.bool, 'schedule_interval', j.r ->> 'schedule_interval',
-  'max_runtime', j.r ->> 'max_runtime', 'max_retries', (j.r ->> 'max_retries')::pg_catalog.int4,
-  'retry_period', j.r ->> 'retry_period',
-  'fixed_schedule', COALESCE((j.r ->> 'fixed_schedule')::pg_catalog.bool, false),
-  'initial_start', j.r ->> 'initial_start', 'timezone', j.r ->> 'timezone',
-  'check_schema', j.r ->> 'check_schema', 'check_name', j.r ->> 'check_name',
-  'attached', {attached},
-  'relation', {named},
-  'config', CASE WHEN j.builtin THEN (j.config - 'mat_hypertable_id' - 'hypertable_id')::pg_catalog.text
-                 ELSE j.config::pg_catalog.text END,
-  'intervals', CASE WHEN j.builtin THEN (
-    SELECT pg_catalog.json_object_agg(e.key, (e.value #>> '{{}}')::pg_catalog.interval::pg_catalog.text)
-    FROM pg_catalog.jsonb_each(j.config) AS e
-    WHERE e.key IN ({interval_keys}) AND pg_catalog.jsonb_typeof(e.value) = 'string') END)"""
+# One value per key of _JOB_KEYS: with its keys, the text would be twice as long. NULL is for what came later.
+_JOB = """j.id, j.builtin, j.proc_schema, j.proc_name, j.application_name, {owner}, j.scheduled,
+    j.schedule_interval, j.max_runtime, j.max_retries, j.retry_period, {schedule}, {check}, {attached}, {named},
+    CASE WHEN j.builtin THEN (j.config - 'mat_hypertable_id' - 'hypertable_id')::pg_catalog.text
+         ELSE j.config::pg_catalog.text END,
+    CASE WHEN j.builtin THEN (
+      SELECT pg_catalog.json_object_agg(e.key, (e.value #>> '{{}}')::pg_catalog.interval::pg_catalog.text)
+      FROM pg_catalog.jsonb_each(j.config) AS e
+      WHERE e.key IN ({interval_keys}) AND pg_catalog.jsonb_typeof(e.value) = 'string') END"""
+_JOB_KEYS = (
+    *("id", "builtin", "proc_schema", "proc_name", "name", "owner", "scheduled"),
+    *("schedule_interval", "max_runtime", "max_retries", "retry_period", "fixed_schedule", "initial_start", "timezone"),
+    *("check_schema", "check_name", "attached", "relation", "config", "intervals"),
+)
+_SUFFIX = re.compile(r" \[\d+\]$")  # the extension appends the job's id to its name
 
 _RELATION = """pg_catalog.json_build_object(
   'schema', r.schema_name, 'name', r.relation_name, 'aggregate', r.aggregate,
@@ -138,10 +140,27 @@ _RELATION = """pg_catalog.json_build_object(
   'integer_now', CASE WHEN d.integer_now_func IS NOT NULL
                       THEN pg_catalog.format('%I.%I', d.integer_now_func_schema, d.integer_now_func) END,
   'raw', {raw},
-  'columnstore', s.settings,
+  'columnstore', s.settings, 'extras', {extras},
   'indexes', CASE WHEN NOT r.aggregate THEN (SELECT pg_catalog.json_agg(i.relname ORDER BY i.relname)
     FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
     WHERE x.indrelid = r.table_oid) END)"""
+
+# Settings of a hypertable that no policy stands on and that come with no dump, as the statements that make them.
+_EXTRAS = """CASE WHEN NOT r.aggregate THEN (SELECT pg_catalog.json_agg(x.statement ORDER BY x.statement) FROM ({}) AS x
+    WHERE x.statement IS NOT NULL) END"""
+_CHUNK_SKIPPING = """SELECT pg_catalog.format('SELECT enable_chunk_skipping(%L, %L)',
+      pg_catalog.format('%I.%I', r.schema_name, r.relation_name), k.column_name) AS statement
+    FROM _timescaledb_catalog.chunk_column_stats AS k WHERE k.hypertable_id = r.id AND COALESCE(k.chunk_id, 0) = 0"""
+_SINCE_2_29 = """
+    UNION ALL SELECT pg_catalog.format('ALTER TABLE %I.%I SET (timescaledb.direct_compress)',
+      r.schema_name, r.relation_name)
+    FROM _timescaledb_catalog.hypertable AS k WHERE k.id = r.id AND (k.status & 8) <> 0
+    UNION ALL SELECT pg_catalog.concat(
+      pg_catalog.format('ALTER TABLE %I.%I SET (timescaledb.granular_refresh_column = %L',
+        r.schema_name, r.relation_name, k.granular_refresh_column),
+      ', timescaledb.granular_refresh_start_offset = ' || pg_catalog.quote_literal(k.granular_refresh_start_offset),
+      ', timescaledb.granular_refresh_end_offset = ' || pg_catalog.quote_literal(k.granular_refresh_end_offset), ')')
+    FROM _timescaledb_catalog.hypertable_cagg_settings AS k WHERE k.hypertable_id = r.id"""
 
 # TimescaleDB 2.14 and later; before 2.22 "no segmentby" is NULL, later NULL means "chosen when compressing".
 _SETTINGS_BY_RELID = """
@@ -181,7 +200,11 @@ def read(database: Database) -> dict[str, t.Any]:
     """
     if database.timescale is None:
         return dict(EMPTY)
-    return t.cast("dict[str, t.Any]", database.document(jobs_query(database.timescale)))
+    document: dict[str, t.Any] = database.document(jobs_query(database.timescale, database.server_version))
+    jobs = [dict(zip(_JOB_KEYS, values)) for values in document["jobs"]]
+    for job in jobs:
+        job["name"] = _SUFFIX.sub("", job["name"])
+    return {**document, "jobs": jobs}
 
 
 def holds_anything(document: dict[str, t.Any]) -> bool:
@@ -190,24 +213,38 @@ def holds_anything(document: dict[str, t.Any]) -> bool:
     return jobs or any(relation["columnstore"] for relation in document["relations"])
 
 
-def jobs_query(version: Timescale) -> str:
-    """The statement for a TimescaleDB version (2.0 and later; rows are read as JSON, so a column may be missing)."""
+def jobs_query(version: Timescale, server: int) -> str:
+    """The statement for a TimescaleDB version (2.0 and later) on a PostgreSQL version."""
     segmentby = "cs.segmentby"
     if version < TS_DEFAULTS_AT_COMPRESSION:
         segmentby = "COALESCE(cs.segmentby, '{}')"
+    fixed = version >= TS_FIXED_SCHEDULES
     settings = _SETTINGS_BY_RELID if version >= TS_COMPRESSION_BY_RELID else _SETTINGS_BY_COLUMN
     columnstore = settings.format(enabled=has_columnstore(version), segmentby=segmentby)
+    usage = "pg_catalog.pg_has_role(o.oid, 'USAGE')"
+    if version >= TS_DATABASE_OWNER:
+        usage = f"({usage} OR pg_catalog.pg_has_role('pg_database_owner', 'USAGE'))"
     return _DOCUMENT.format(
+        usage=usage,
+        acting="'SET'" if server >= PG_SET_OPTION else "'MEMBER'",
         hypertables=HYPERTABLES,
         aggregates=CONTINUOUS_AGGREGATES,
         functions=functions_schema(version),
         job_table=job_table(version),
-        owner="pg_catalog.pg_get_userbyid(j.owner)" if version >= TS_OWNER_OID else "j.owner",
         job=_JOB.format(
+            owner="pg_catalog.pg_get_userbyid(j.owner)" if version >= TS_OWNER_OID else "j.owner",
+            schedule="j.fixed_schedule, j.initial_start, j.timezone" if fixed else "false, NULL, NULL",
+            check="j.check_schema, j.check_name" if version >= TS_CHECK_CONFIG else "NULL, NULL",
             attached=_REFERENCE.format("a"),
             named=_REFERENCE.format("n"),
             interval_keys=", ".join(f"'{key}'" for key in _INTERVAL_KEYS),
         ),
-        relation=_RELATION.format(raw=_RAW),
+        relation=_RELATION.format(raw=_RAW, extras=_extras(version)),
         columnstore=columnstore,
     )
+
+
+def _extras(version: Timescale) -> str:
+    if version < TS_CHUNK_SKIPPING:
+        return "NULL"
+    return _EXTRAS.format(_CHUNK_SKIPPING + (_SINCE_2_29 if version >= TS_DIRECT_COMPRESS else ""))

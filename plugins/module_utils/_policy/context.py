@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
 import typing as t
 from fnmatch import fnmatchcase
@@ -71,7 +72,7 @@ class Context:
     """Both sides as values, and the plan.
 
     :param wanted: the source's jobs document; ``existing``: the target's.
-    :param blocked: relation -> why a retention policy on it must not be active yet.
+    :ivar blocked: relation -> why a retention policy on it must not be active yet; see guard.
     """
 
     def __init__(
@@ -81,7 +82,6 @@ class Context:
         existing: dict[str, t.Any],
         target: Facts,
         options: Options,
-        blocked: t.Mapping[Name, str],
     ) -> None:
         self.plan = Plan()
         self.options = options
@@ -89,29 +89,31 @@ class Context:
         self.version = target.timescale or Timescale(0, 0)
         self.names = comparable(source, target)
         self.writer = Writer(target)
-        self.blocked = blocked
+        self.blocked: t.Mapping[Name, str] = {}
         self.ground = Ground(
             wanted, existing, target, check_mode=options.check_mode, settings=options.columnstore_settings
         )
         self.wanted_jobs = jobs_of(wanted)
         self.existing_jobs = jobs_of(existing)
         self._translated: dict[int, Job] = {}
-        self.starts = False  # whether the plan makes a job active
+        self.starting: list[Job] = []  # what the plan makes active
         self._keys: dict[tuple[str, Name | None], list[str]] = {}
         self._numbers: collections.Counter[str] = collections.Counter()
 
     # -- the jobs of both sides ------------------------------------------------------------------------------------
 
+    @functools.cached_property
     def chosen(self) -> list[Job]:
         """The source's jobs inside the filters, the extension's own jobs left out."""
         return [job for job in self.wanted_jobs if self._chosen(job, self.options.owner)]
 
-    def pairs(self) -> t.Iterator[tuple[Kind, list[Pair]]]:
+    @functools.cached_property
+    def pairs(self) -> list[tuple[Kind, list[Pair]]]:
         """Per kind: (wanted as it must be on the target, existing)."""
         owners = [self.options.renamed(name) for name in self.options.owner]
         wanted: dict[str, list[Job]] = {kind.option: [] for kind in KINDS}
         existing: dict[str, list[Job]] = {kind.option: [] for kind in KINDS}
-        for job in self.chosen():
+        for job in self.chosen:
             kind = kind_of(job)
             if kind is not None:
                 wanted[kind.option].append(self.translated(job))
@@ -119,8 +121,11 @@ class Context:
             kind = kind_of(job)
             if kind is not None and self._chosen(job, owners):
                 existing[kind.option].append(job)
-        for kind in KINDS:
-            yield kind, pair(kind, wanted[kind.option], existing[kind.option])
+        return [(kind, pair(kind, wanted[kind.option], existing[kind.option])) for kind in KINDS]
+
+    def owners(self) -> dict[str, int]:
+        """Whose jobs are looked at: owner on the source -> number of jobs."""
+        return dict(sorted(collections.Counter(job.owner for job in self.chosen).items()))
 
     def _chosen(self, job: Job, owners: t.Sequence[str]) -> bool:
         if job.number < FIRST_USER_JOB or (owners and job.owner not in owners):
@@ -135,24 +140,35 @@ class Context:
         return self._translated[job.number]
 
     def _translate(self, job: Job) -> Job:
+        changes: dict[str, t.Any] = {}
+        if self.options.owner_map:
+            changes["owner"] = self.options.renamed(job.owner)
+        if not job.scheduled and self.options.active(job):
+            changes["scheduled"] = True
+        if self.source.timescale != self.target.timescale:
+            changes.update(self._for_the_version(job))
+        return job._replace(**changes) if changes else job
+
+    def _for_the_version(self, job: Job) -> dict[str, t.Any]:
+        """What is called or meant otherwise in the target's version."""
         kind = kind_of(job)
-        changes: dict[str, t.Any] = {
-            "owner": self.options.renamed(job.owner),
-            "max_retries": retries(job, self.source, self.target),
-            "scheduled": self.options.active(job),
-        }
+        changes: dict[str, t.Any] = {"max_retries": retries(job, self.source, self.target)}
         if kind is not None and kind.is_default_name(job.name):
             changes["name"] = kind.job_name(self.version)
         if job.builtin:
             functions = functions_schema(self.version)
-            gone = {key for key, version in (kind.gone if kind else {}).items() if self.version >= version}
-            kept = {key: value for key, value in job.values.items() if key not in gone}
-            nulls = dict.fromkeys(kind.nullable) if kind else {}
+            gone = [key for key, version in (kind.gone if kind else {}).items() if self.version >= version]
             changes["proc_schema"] = functions
-            changes["config"] = json.dumps({**nulls, **kept}) if job.config is not None else None
+            if any(key in job.values for key in gone):
+                kept = json.loads(job.config or "{}")
+                changes["config"] = json.dumps({key: value for key, value in kept.items() if key not in gone})
             if job.check and job.check[0] == job.proc_schema:
                 changes["check"] = (functions, job.check[1])
-        return dataclasses.replace(job, **changes)
+        return changes
+
+    def block(self, kind: Kind, job: Job) -> str:
+        """Why a retention policy must not drop anything yet, empty if it may."""
+        return self.blocked.get(job.relation, "") if kind.option == "retention" and job.relation else ""
 
     # -- the plan --------------------------------------------------------------------------------------------------
 

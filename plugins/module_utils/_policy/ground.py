@@ -63,8 +63,11 @@ class Ground:
         entry = self.existing.get(relation) or self.wanted.get(relation) or {}
         return str(entry.get("time_type", ""))
 
-    def missing(self, kind: Kind, job: Job) -> Missing | None:
-        """The first thing that a job needs and the target lacks."""
+    def missing(self, kind: Kind, job: Job, *, existing: bool = False) -> Missing | None:
+        """The first thing that a job needs and the target lacks.
+
+        :param existing: the job is there and is to be altered.
+        """
         checks = (
             self._procedures(kind, job),
             *(self._relation(name) for name in (job.relation, job.attached) if name is not None),
@@ -72,10 +75,14 @@ class Ground:
         found = next((check for check in checks if check), None)
         if found is None and job.relation is not None:
             found = self._below_policy(kind, job, job.relation)
-        return found or self._owner(job)
+        return found or self._owner(job, existing)
+
+    def has_procedure(self, name: str) -> bool:
+        """Whether the target's extension has a procedure for jobs under that name."""
+        return (functions_schema(self.version), name, False) in self.routines
 
     def _procedures(self, kind: Kind, job: Job) -> Missing | None:
-        if kind.procedure and (functions_schema(self.version), kind.procedure, False) not in self.routines:
+        if kind.procedure and not self.has_procedure(kind.procedure):
             return Missing(f"TimescaleDB {self.version} on the target has no {kind.procedure}.")
         if kind.procedure:
             return None
@@ -104,8 +111,8 @@ class Ground:
                 f"The index {job.values.get('index_name')} of {relation} is not on the target.",
                 "Run timescale_post_data first.",
             )
-        if any(isinstance(job.values.get(key), int) for key in kind.keys) and not self.integer_time(relation):
-            return Missing(f"{relation} has no integer_now function on the target.", "Run set_integer_now_func there.")
+        if any(isinstance(job.values.get(key), int) for key in kind.keys):
+            return self._integer_now(relation)
         if "drop_created_before" in job.values and self.version < TS_CREATED_BEFORE_ALTERABLE:
             return Missing(
                 f"TimescaleDB {self.version} on the target fails on every change of a job with drop_created_before.",
@@ -126,15 +133,30 @@ class Ground:
         return self.check_mode and index in (self.wanted.get(relation, {}).get("indexes") or ())
 
     def integer_time(self, relation: Name) -> bool:
-        """Whether there is an integer_now function; it belongs to the hypertable below a stack of aggregates."""
-        side = self.existing if relation in self.existing else self.wanted
-        entry = side.get(relation)
-        while entry is not None and entry["raw"] is not None:
-            below = Name.of(entry["raw"])
-            entry = self.existing.get(below) or self.wanted.get(below) if below else None
-        return entry is not None and entry["integer_now"] is not None
+        """Whether the target has an integer_now function for a relation."""
+        return self._integer_nows(relation)[1] is not None
 
-    def _owner(self, job: Job) -> Missing | None:
+    def _integer_now(self, relation: Name) -> Missing | None:
+        """The target must have the source's function."""
+        hint = "Run set_integer_now_func there."
+        ours, theirs = self._integer_nows(relation)
+        if theirs is None:
+            return Missing(f"{relation} has no integer_now function on the target.", hint)
+        if ours is not None and ours != theirs:
+            return Missing(f"The integer_now function of {relation} is {theirs} and should be {ours}.", hint)
+        return None
+
+    def _integer_nows(self, relation: Name) -> tuple[str | None, str | None]:
+        """On the source and on the target; the function belongs to the hypertable below a stack of aggregates."""
+        below: Name | None = relation
+        while below is not None:
+            relation = below
+            entry = self.existing.get(relation) or self.wanted.get(relation) or {}
+            below = Name.of(entry.get("raw"))
+        ours, theirs = (side.get(relation, {}).get("integer_now") for side in (self.wanted, self.existing))
+        return ours, theirs
+
+    def _owner(self, job: Job, existing: bool) -> Missing | None:
         name = self.owner(job)
         role = self.roles.get(name)
         if role is None:
@@ -146,10 +168,13 @@ class Ground:
             return Missing(
                 f"Role {name}, {whose}, may not log in, so no job can run as it.", f"ALTER ROLE {name} LOGIN."
             )
-        if not role["member"]:
-            return Missing(
-                f"Role {self.user} is no member of {name}, who owns the job.", f"Grant {name} to {self.user}."
-            )
+        # A user's job is made by acting as its owner; everything else takes the owner's rights.
+        acting = job.relation is None and not existing
+        remedy = f"Grant {name} to {self.user}."
+        if acting and name != self.user and not role["set"]:
+            return Missing(f"Role {self.user} may not act as {name}, who owns the job.", remedy)
+        if not acting and not role["usage"]:
+            return Missing(f"Role {self.user} has not the rights of {name}, who owns the job.", remedy)
         return None
 
 

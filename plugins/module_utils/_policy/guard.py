@@ -14,19 +14,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .ground import relations_of
-from .kinds import KINDS, kind_of
-from .model import Name, jobs_of
+from .kinds import kind_of
+from .model import Name, window_differs
 from .outlook import Asker, Threat
 
 if t.TYPE_CHECKING:
     from .._connection import Database
-    from .context import Options
+    from .context import Context, Options
     from .model import Job
 
 __all__ = ["State", "read"]
-
-_PROCEDURES = frozenset(kind.procedure for kind in KINDS if kind.option in ("retention", "refresh"))
 
 
 @dataclasses.dataclass
@@ -41,70 +38,73 @@ class State:
     warnings: list[str] = dataclasses.field(default_factory=list)
     result: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
 
+    def add(self, relation: Name, chunks: int | None, reasons: t.Sequence[str]) -> None:
+        """Note what was found about one policy."""
+        self.result.append({"relation": str(relation), "chunks": chunks, "blocked": "; ".join(reasons)})
+        if reasons:
+            self.blocked[relation] = "; ".join(reasons) + "."
 
-def threats(wanted: dict[str, t.Any], there: dict[str, t.Any], options: Options) -> list[Threat]:
-    """The source's active retention policies that this run may make active, on relations that the target has."""
-    if options.scheduled == "paused" and not options.activate:
-        return []
-    jobs, existing = jobs_of(wanted, _PROCEDURES), relations_of(there)
-    active = {job.relation for job in jobs_of(there, _PROCEDURES) if _is(job, "retention") and job.scheduled}
-    relations = {**relations_of(wanted), **existing}
-    children = _children(relations)
+
+def threats(context: Context) -> list[Threat]:
+    """The retention policies whose window this run makes active, on relations that the target has."""
+    existing = context.ground.existing
+    children = _children({**context.ground.wanted, **existing})
     refreshes: dict[Name | None, list[Job]] = {}
-    for job in jobs:
-        if _is(job, "refresh") and job.scheduled:
+    for job in context.wanted_jobs:
+        if job.scheduled and _is(job, "refresh"):
             refreshes.setdefault(job.relation, []).append(job)
     found = []
-    for job in jobs:
-        if job.relation is None or job.relation not in existing or not (_is(job, "retention") and options.active(job)):
+    for wanted, there in (pair for kind, pairs in context.pairs if kind.option == "retention" for pair in pairs):
+        active = _made_active(context.options, wanted, there) if wanted else None
+        if active is None or active.relation is None or active.relation not in existing:
             continue
-        if job.relation in active:
-            continue
-        below = _above(job.relation, children)
+        below = _above(active.relation, children)
         # In check mode an earlier stage of the same run would have made and refreshed them.
-        absent = [] if options.check_mode else [name for name in below if name not in existing]
+        absent = [] if context.options.check_mode else [name for name in below if name not in existing]
         # A child's refresh reads its parent, not the rows that are dropped.
-        mine = [refresh for name in children.get(job.relation, ()) for refresh in refreshes.get(name, ())]
-        found.append(Threat(job, job.relation, below, absent, mine))
+        mine = [refresh for name in children.get(active.relation, ()) for refresh in refreshes.get(name, ())]
+        found.append(Threat(active, active.relation, below, absent, mine))
     return found
 
 
+def _made_active(options: Options, wanted: Job, there: Job | None) -> Job | None:
+    """The policy that will drop chunks because of this run: the target's own one where that is turned on."""
+    if there is None:
+        created = options.check_mode if options.activate else options.scheduled != "paused"
+        return wanted if wanted.scheduled and created else None
+    if options.activate:
+        return there if wanted.scheduled and not there.scheduled else None
+    return wanted if there.scheduled and window_differs(wanted, there) else None
+
+
 def read(
-    database: Database,
-    wanted: dict[str, t.Any],
-    existing: dict[str, t.Any],
-    options: Options,
-    mode: str,
-    history: t.Callable[[], t.Mapping[tuple[str, str], str]],
+    database: Database, context: Context, mode: str, history: t.Callable[[], t.Mapping[tuple[str, str], str]]
 ) -> State:
     """Ask the target how far its aggregates are, in one statement (and one more per policy whose aggregates lag).
 
-    :param wanted: the source's jobs document; ``existing``: the target's.
+    :param context: both sides, and the options.
     :param mode: on, strict or none.
     :param history: tells which aggregates have buckets still to be copied; asked when chunks would be dropped.
     """
     state = State()
-    relations = relations_of(existing)
-    found = [] if mode == "none" else threats(wanted, existing, options)
+    found = [] if mode == "none" else threats(context)
     if not found:
         return state
-    asker = Asker(database, relations)
+    asker = Asker(database, context.ground.existing)
     answers = asker.answers(found)
     drop = [threat.below for threat, answer in zip(found, answers) if isinstance(answer, dict) and answer["chunks"]]
     left = history() if any(drop) else {}
     for threat, answer in zip(found, answers):
         if isinstance(answer, str):
-            state.blocked[threat.relation] = f"the target could not be asked how far its aggregates are: {answer}"
+            reason = f"the target could not be asked how far its aggregates are: {answer}"
+            state.add(threat.relation, None, [reason])
             continue
         reasons = _reasons(threat, answer, asker, mode, state.warnings)
         for name in threat.below if answer["chunks"] else ():
             if (name.schema, name.name) in left:
                 what = left[name.schema, name.name]
                 reasons.append(f"{what} of {name} are only on the source; timescale_cagg_sync copies them")
-        drops = {"relation": str(threat.relation), "chunks": answer["chunks"], "blocked": "; ".join(reasons)}
-        state.result.append(drops)
-        if reasons:
-            state.blocked[threat.relation] = "; ".join(reasons) + "."
+        state.add(threat.relation, answer["chunks"], reasons)
     return state
 
 

@@ -144,11 +144,14 @@ USER = User()
 KINDS: tuple[Kind, ...] = (Refresh(), Columnstore(), Reorder(), Compaction(), USER, Retention())
 
 
+_BY_PROCEDURE = {kind.procedure: kind for kind in KINDS if kind.procedure}
+
+
 def kind_of(job: Job) -> Kind | None:
     """The kind of a job, None for what no creating function makes."""
     if not job.builtin:
         return USER
-    return next((kind for kind in KINDS if kind.procedure == job.proc_name and job.attached), None)
+    return _BY_PROCEDURE.get(job.proc_name) if job.attached else None
 
 
 def offset(value: t.Any, time_type: str) -> Composable:

@@ -8,10 +8,7 @@
 from __future__ import annotations
 
 import collections
-import json
 import typing as t
-
-from .model import attributes
 
 if t.TYPE_CHECKING:
     from .kinds import Kind
@@ -31,9 +28,12 @@ def pair(kind: Kind, wanted: t.Sequence[Job], existing: t.Sequence[Job]) -> list
     """
     rounds: list[Key] = []
     if kind.option == "user":
-        rounds = [_everything, lambda job: (job.proc_schema, job.proc_name, job.config)]
+        rounds = [lambda job: job.everything, lambda job: (job.proc_schema, job.proc_name, job.config)]
     elif kind.several:
-        rounds = [_everything, lambda job: (job.relation, json.dumps([job.values.get(key) for key in kind.keys]))]
+        rounds = [
+            lambda job: job.everything,
+            lambda job: (job.relation, *(repr(job.values.get(key)) for key in kind.keys)),
+        ]
     pairs: list[Pair] = []
     left, right = list(wanted), list(existing)
     for key in rounds:
@@ -46,10 +46,6 @@ def pair(kind: Kind, wanted: t.Sequence[Job], existing: t.Sequence[Job]) -> list
     pairs += found
     pairs.sort(key=lambda one: one[0].number if one[0] else 0)
     return pairs + [(job, None) for job in left] + [(None, job) for job in right]
-
-
-def _everything(job: Job) -> t.Hashable:
-    return (job.proc_schema, job.proc_name, job.relation, job.owner, job.scheduled, json.dumps(attributes(job)))
 
 
 def _round(

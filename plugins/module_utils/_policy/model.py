@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import typing as t
@@ -17,7 +16,17 @@ from .._versions import TS_CHECK_CONFIG, TS_FIXED_SCHEDULES, TS_JOB_NAME, TS_RET
 if t.TYPE_CHECKING:
     from .._connection import Facts
 
-__all__ = ["FIRST_USER_JOB", "Job", "Name", "attributes", "comparable", "differences", "jobs_of"]
+__all__ = [
+    "FIRST_USER_JOB",
+    "Job",
+    "Name",
+    "attributes",
+    "comparable",
+    "differences",
+    "jobs_of",
+    "listed",
+    "window_differs",
+]
 
 FIRST_USER_JOB = 1000  # ids below are the extension's own jobs (TimescaleDB, all versions)
 
@@ -39,19 +48,7 @@ class Name(t.NamedTuple):
         return cls(entry["schema"], entry["name"], bool(entry["aggregate"])) if entry else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One row of the job catalog.
-
-    :param number: the id in its own database: only its range has a meaning elsewhere.
-    :param builtin: the procedure is one of the extension's own.
-    :param name: without the `` [id]`` that the extension appends.
-    :param config: JSON text; the extension's own without ids of hypertables.
-    :param intervals: those values of the config that are intervals, printed by one server.
-    :param check: schema and name of the check function.
-    :param attached: what the job is tied to; ``relation``: what a policy's config names.
-    """
-
+class _Row(t.NamedTuple):
     number: int
     builtin: bool
     proc_schema: str
@@ -70,17 +67,35 @@ class Job:
     check: tuple[str, str] | None = None
     attached: Name | None = None
     relation: Name | None = None
-    intervals: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    intervals: tuple[tuple[str, str], ...] = ()
+
+
+class Job(_Row):
+    """One row of the job catalog; a tuple, for there may be thousands.
+
+    :param number: the id in its own database: only its range has a meaning elsewhere.
+    :param builtin: the procedure is one of the extension's own.
+    :param name: without the `` [id]`` that the extension appends.
+    :param config: JSON text; the extension's own without ids of hypertables.
+    :param intervals: those values of the config that are intervals, printed by one server.
+    :param check: schema and name of the check function.
+    :param attached: what the job is tied to; ``relation``: what a policy's config names.
+    """
 
     @functools.cached_property
     def values(self) -> dict[str, t.Any]:
         """The config as values, intervals in one style; what is null counts as absent (it means the same)."""
         parsed = json.loads(self.config) if self.config else {}
-        merged = {**parsed, **self.intervals} if isinstance(parsed, dict) else {}
+        merged = {**parsed, **dict(self.intervals)} if isinstance(parsed, dict) else {}
         return {key: value for key, value in merged.items() if value is not None}
 
+    @property
+    def everything(self) -> tuple[t.Any, ...]:
+        """All but the id: jobs in which it is equal are equal, whatever their database."""
+        return self[1:]
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Job))
+
+_PLAIN = _Row._fields[1 : _Row._fields.index("check")]
 
 
 def jobs_of(document: dict[str, t.Any], procedures: t.Container[str] | None = None) -> list[Job]:
@@ -92,10 +107,10 @@ def jobs_of(document: dict[str, t.Any], procedures: t.Container[str] | None = No
 
 
 def _job(entry: dict[str, t.Any]) -> Job:
-    plain = {name: entry.get(name) for name in _FIELDS}
     check = (entry["check_schema"], entry["check_name"]) if entry["check_name"] else None
-    named = {key: Name.of(entry[key]) for key in ("attached", "relation")}
-    return Job(**{**plain, **named, "number": entry["id"], "check": check, "intervals": entry["intervals"] or {}})
+    intervals = tuple(entry["intervals"].items()) if entry["intervals"] else ()
+    plain = [entry[name] for name in _PLAIN]
+    return Job._make([entry["id"], *plain, check, Name.of(entry["attached"]), Name.of(entry["relation"]), intervals])
 
 
 def attributes(job: Job) -> dict[str, t.Any]:
@@ -135,6 +150,8 @@ def comparable(source: Facts, target: Facts) -> frozenset[str]:
 
 def differences(wanted: Job, existing: Job, names: frozenset[str]) -> dict[str, tuple[t.Any, t.Any]]:
     """Attribute -> (value on the target, wanted value)."""
+    if wanted.everything == existing.everything:
+        return {}
     after, before = attributes(wanted), attributes(existing)
     found = {
         key: (before.get(key), after.get(key))
@@ -145,6 +162,18 @@ def differences(wanted: Job, existing: Job, names: frozenset[str]) -> dict[str, 
         # Left by old updates of the extension (fixed in TimescaleDB 2.12.2): any start is as good.
         found.pop("initial_start", None)
     return found
+
+
+def listed(found: t.Mapping[str, tuple[t.Any, t.Any]]) -> str:
+    """Differences in one line."""
+    return "; ".join(f"{name}: {before!s} -> {after!s}" for name, (before, after) in found.items())
+
+
+def window_differs(wanted: Job, existing: Job) -> bool:
+    """Whether two retention policies drop other chunks."""
+    if wanted.config == existing.config:
+        return False
+    return any(wanted.values.get(key) != existing.values.get(key) for key in ("drop_after", "drop_created_before"))
 
 
 def retries(job: Job, source: Facts, target: Facts) -> int:

@@ -11,25 +11,51 @@ import collections
 import typing as t
 
 from .._plan import Identity, Step
+from .._versions import TS_INVALIDATIONS_BY_REFRESH
 from . import settings
-from .context import shown
-from .model import FIRST_USER_JOB, differences
+from .context import about, shown
+from .kinds import kind_of
+from .model import FIRST_USER_JOB, differences, listed
 
 if t.TYPE_CHECKING:
     from .context import Context
     from .model import Job, Name
 
-__all__ = ["columnstore", "owners", "system_jobs"]
+__all__ = ["columnstore", "creation_times", "owners", "strangers", "system_jobs"]
+
+_NAMED = 5  # so many are named in a warning
 
 
 def columnstore(context: Context) -> None:
     """Columnstore settings of hypertables; those of aggregates belong to timescale_cagg_sync."""
     owners = context.options.owner
     for relation, entry in context.ground.wanted.items():
-        if not entry["columnstore"] or relation.aggregate or (owners and entry["owner"] not in owners):
+        left_out = relation.aggregate or (owners and entry["owner"] not in owners)
+        if left_out or not context.options.names(str(relation)):
             continue
-        if context.options.names(str(relation)):
+        theirs = context.ground.existing.get(relation, {})
+        there = theirs.get("columnstore")
+        for text in sorted(set(entry.get("extras") or ()) - set(theirs.get("extras") or ())):
+            _extra(context, relation, text)
+        if entry["columnstore"]:
             _settings(context, relation, entry["columnstore"])
+        elif there:
+            _surplus(context, relation, there)
+
+
+def _extra(context: Context, relation: Name, text: str) -> None:
+    """Made only by hand: direct_compress replaces policies, and chunk skipping needs a setting of the server."""
+    identity = Identity("columnstore_settings", relation.schema, relation.name)
+    context.find(
+        identity, "drifted", "A setting of the source's hypertable is not brought over.", f"Run {text}.", "", text
+    )
+
+
+def _surplus(context: Context, relation: Name, there: dict[str, t.Any]) -> None:
+    """Newer versions turn it on by themselves when a hypertable is made by CREATE TABLE."""
+    identity = Identity("columnstore_settings", relation.schema, relation.name)
+    reason, hint = "The columnstore is on for it on the target only.", "Turn it off there if it is not wanted."
+    context.find(identity, "skipped", reason, hint, before=settings.described(there) or "compress")
 
 
 def _settings(context: Context, relation: Name, wanted: dict[str, t.Any]) -> None:
@@ -50,6 +76,39 @@ def _settings(context: Context, relation: Name, wanted: dict[str, t.Any]) -> Non
         context.add(step, "settings", relation)
 
 
+def strangers(context: Context) -> None:
+    """Jobs of the extension's own procedures that no function creates: helpers, unknown kinds, what add_job made."""
+    for job in context.chosen:
+        if kind_of(job) is None:
+            _stranger(context, job)
+
+
+def _stranger(context: Context, job: Job) -> None:
+    identity = Identity("job", job.proc_schema, job.proc_name, str(job.relation or ""))
+    hint = "Make it on the target by hand, and leave it out by exclude."
+    instead = _done_instead(context, job)
+    if instead:
+        context.leave(identity, f"Not copied: {instead}")
+        context.plan.warnings.append(f"{job.proc_name} of {job.relation} is not copied: {instead}")
+    elif not context.ground.has_procedure(job.proc_name):
+        reason = f"TimescaleDB {context.version} on the target has no {job.proc_name}."
+        context.find(identity, "unsupported", reason, "Leave it out by exclude, or set on_unsupported: skip.")
+    else:
+        reason = "It runs a procedure of the extension, but was made by hand (add_job) or is of an unknown kind."
+        context.find(identity, "unsupported", reason, hint)
+
+
+def _done_instead(context: Context, job: Job) -> str:
+    """What does the work of one of the extension's helpers on the target, empty if nothing does."""
+    if job.proc_name == "policy_process_hypertable_invalidations" and context.version >= TS_INVALIDATIONS_BY_REFRESH:
+        return "the refresh policies do its work."
+    if job.proc_name == "policy_recompression":
+        others = [one for one in context.wanted_jobs if one.relation == job.relation and one.attached]
+        if any(one.proc_name == "policy_compression" and one.values.get("recompress", True) for one in others):
+            return "the columnstore policy recompresses by itself."
+    return ""
+
+
 def system_jobs(context: Context) -> None:
     """The extension's own jobs, matched by procedure: what an operator changed there is told, or copied."""
     there = {job.proc_name: job for job in context.existing_jobs if job.number < FIRST_USER_JOB}
@@ -68,28 +127,45 @@ def _system_job(context: Context, wanted: Job, existing: Job | None) -> None:
     found = {name: pair for name, pair in found.items() if not (name.startswith("config.") and pair[1] is None)}
     if wanted.scheduled != existing.scheduled:
         found["scheduled"] = (existing.scheduled, wanted.scheduled)
-    told = "; ".join(f"{name}: {before!s} -> {after!s}" for name, (before, after) in found.items())
     if not found:
         context.find(identity, "present")
     elif not context.options.system_jobs:
-        reason = f"One of the extension's own jobs differs ({told})."
+        reason = f"One of the extension's own jobs differs ({listed(found)})."
         context.leave(identity, reason, "system_jobs: true copies it.")
     else:
         condition = context.writer.system_condition(wanted)
         keys = {name[len("config.") :]: after for name, (_before, after) in found.items() if name.startswith("config.")}
         config = context.writer.merged(condition, keys, []) if keys else None
         text = context.writer.alter(condition, wanted, found.keys(), config)
-        step = Step(identity, "alter", (text,), f"Differs ({told}).", before=shown(existing), after=shown(wanted))
+        step = Step(
+            identity, "alter", (text,), f"Differs ({listed(found)}).", before=shown(existing), after=shown(wanted)
+        )
         context.add(step, "system", None)
 
 
 def owners(context: Context) -> None:
     """Tell whose policies belong to somebody else on the target."""
     moved: collections.Counter[tuple[str, str]] = collections.Counter()
-    for job in context.chosen():
+    for job in context.chosen:
         wanted = context.translated(job)
         if wanted.relation and wanted.owner != context.ground.owner(wanted):
             moved[wanted.owner, context.ground.owner(wanted)] += 1
     for (before, after), count in sorted(moved.items()):
         told = f"{count} policies of {before} belong to {after} on the target, who owns the relations there."
         context.plan.warnings.append(told)
+
+
+def creation_times(context: Context) -> None:
+    """Tell of new policies that go by a chunk's creation: on the target that is when its rows were copied."""
+    new = [
+        about(wanted)
+        for _kind, pairs in context.pairs
+        for wanted, existing in pairs
+        if wanted is not None and existing is None and any(key.endswith("_created_before") for key in wanted.values)
+    ]
+    if new:
+        names = ", ".join(new[:_NAMED]) + (", …" if len(new) > _NAMED else "")
+        context.plan.warnings.append(
+            f"{len(new)} policies go by the time at which a chunk was created ({names}). On the target chunks are"
+            " as old as the copy, so these policies begin anew."
+        )

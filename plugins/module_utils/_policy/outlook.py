@@ -13,7 +13,7 @@ import typing as t
 from .._errors import StatementFailed
 from .._sql import identifier, literal, raw, statement, typed
 from .._timescale import functions_schema
-from .._versions import Timescale
+from .._versions import TS_MATERIALIZATION_RANGES, Timescale
 from .kinds import offset
 from .model import Name
 from .statements import Writer, regclass
@@ -63,6 +63,7 @@ WITH asked AS MATERIALIZED (
   SELECT b.number, b.aggregate, l.lowest_modified_value, l.greatest_modified_value
   FROM below AS b
   JOIN _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log AS l ON l.hypertable_id = b.raw_hypertable_id
+  {taken}
 ), open AS (
   SELECT s.number, pg_catalog.json_agg(pg_catalog.json_build_object('aggregate', o.aggregate,
     'low', GREATEST(o.low, s.low), 'high', LEAST(o.high, s.high - 1)) ORDER BY o.aggregate, o.low) AS ranges
@@ -76,6 +77,11 @@ LEFT JOIN dropped AS s ON s.number = v.number
 LEFT JOIN chunks AS c ON c.number = v.number
 LEFT JOIN open AS o ON o.number = v.number
 """
+# What a refresh has taken from the log and not computed yet; it stays there when the refresh is interrupted.
+_TAKEN = """UNION ALL
+  SELECT b.number, b.aggregate, l.lowest_modified_value, l.greatest_modified_value
+  FROM below AS b
+  JOIN _timescaledb_catalog.continuous_aggs_materialization_ranges AS l ON l.materialization_id = b.mat_hypertable_id"""
 _OLD = "e.range_end <= v.cutoff"
 # Chunks know since TimescaleDB 2.13 when they were made; only asked where a policy goes by it.
 _OLD_BY_CREATION = """(e.range_end <= v.cutoff OR EXISTS (
@@ -124,7 +130,8 @@ class Asker:
     def __init__(self, database: Database, relations: dict[Name, dict[str, t.Any]]) -> None:
         self.database = database
         self.relations = relations
-        self.functions = functions_schema(database.timescale or Timescale(0, 0))
+        self.version = database.timescale or Timescale(0, 0)
+        self.functions = functions_schema(self.version)
 
     def answers(self, found: t.Sequence[Threat]) -> list[dict[str, t.Any] | str]:
         """One answer per policy, or the error's text for a policy that cannot be judged."""
@@ -175,6 +182,7 @@ class Asker:
             _JUDGEMENT,
             asked=raw(", ".join(asked)),
             below=raw(", ".join(below) or _NONE_BELOW),
+            taken=raw(_TAKEN if self.version >= TS_MATERIALIZATION_RANGES else ""),
             old=raw(_OLD_BY_CREATION if by_creation else _OLD),
             chunks=raw(
                 "\n  UNION ALL\n  ".join(self._counted(argument, rows) for (argument, _kind), rows in ages.items())

@@ -8,15 +8,14 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import json
 import typing as t
 
-from .._plan import Identity, Plan, Step
+from .._plan import Plan, Step
 from . import activation, others
 from .context import Context, Options, about, group_of, identity_of, schedule_note, shown
 from .kinds import USER, Kind, kind_of
-from .model import Job, Name, differences
+from .model import FIRST_USER_JOB, Job, Name, differences, listed
 
 if t.TYPE_CHECKING:
     from psycopg2.sql import Composable
@@ -25,13 +24,8 @@ if t.TYPE_CHECKING:
 
     Differences = dict[str, tuple[t.Any, t.Any]]
 
-__all__ = ["Options", "make_plan"]
+__all__ = ["Context", "Options", "make_plan", "plan_of"]
 
-# Helpers of the extension that need no copy: newer versions do their work without a job.
-_NOT_NEEDED = {
-    "policy_recompression": "the columnstore policy recompresses by itself.",
-    "policy_process_hypertable_invalidations": "the refresh policies do its work.",
-}
 _ID_KEYS = ("hypertable_id", "mat_hypertable_id")
 
 
@@ -48,31 +42,38 @@ def make_plan(
     :param wanted: the source's jobs document; ``existing``: the target's.
     :param blocked: relation -> why a retention policy on it must not be active yet.
     """
-    context = Context(wanted, wanted_facts, existing, target_facts, options, blocked or {})
+    context = Context(wanted, wanted_facts, existing, target_facts, options)
+    context.blocked = blocked or {}
+    return plan_of(context)
+
+
+def plan_of(context: Context) -> Plan:
+    """The plan of a context, once the guard has told what is blocked."""
+    options = context.options
     if options.activate:
         activation.plan(context)
         return context.plan
     if options.columnstore_settings and options.kind("columnstore"):
         others.columnstore(context)
     _policies(context)
-    _strangers(context)
+    others.strangers(context)
     if not options.kinds:
         others.system_jobs(context)
     others.owners(context)
-    if context.starts:
-        activation.warn_of_workers(context)
+    others.creation_times(context)
+    activation.warn_of_workers(context)
     return context.plan
 
 
 def _policies(context: Context) -> None:
     """Create what is absent, put right what differs, tell what is surplus."""
-    for kind, pairs in context.pairs():
-        known = any(wanted for wanted, _existing in pairs)
+    on_source = {kind_of(job) for job in context.wanted_jobs if job.number >= FIRST_USER_JOB}
+    for kind, pairs in context.pairs:
         creates = any(existing is None for _wanted, existing in pairs)
         equals: collections.Counter[str] = collections.Counter()
         for wanted, existing in pairs:
             if wanted is None and existing is not None:
-                _surplus(context, kind, existing, known)
+                _surplus(context, kind, existing, kind in on_source)
             elif wanted is not None and existing is None:
                 _create(context, kind, wanted, equals)
             elif wanted is not None and existing is not None:
@@ -107,11 +108,11 @@ def _new_schedule(context: Context, kind: Kind, job: Job) -> tuple[Job, str]:
     if not job.scheduled:
         return job, "Absent; paused, as on the source."
     if context.options.scheduled == "paused":
-        return dataclasses.replace(job, scheduled=False), "Absent; paused until it is activated."
-    block = context.blocked.get(job.relation) if kind.option == "retention" and job.relation else None
+        return job._replace(scheduled=False), "Absent; paused until it is activated."
+    block = context.block(kind, job)
     if block:
-        return dataclasses.replace(job, scheduled=False), f"Absent; created paused: {block}"
-    context.starts = True
+        return job._replace(scheduled=False), f"Absent; created paused: {block}"
+    context.starting.append(job)
     return job, "Absent; active, as on the source."
 
 
@@ -130,17 +131,23 @@ def _compare(context: Context, kind: Kind, wanted: Job, existing: Job) -> None:
     if existing.owner != owner:
         reason = f"It belongs to {existing.owner} on the target and should belong to {owner}."
         context.find(identity, "drifted", reason, "Remove it there and run the task again.")
-        return
-    missing = context.ground.missing(kind, wanted) if found else None
+    missing = context.ground.missing(kind, wanted, existing=True) if found else None
     if missing:
         context.find(identity, "unsupported", missing.reason, missing.hint, shown(existing), shown(wanted))
+        return
+    block = context.block(kind, wanted)
+    if found and existing.scheduled and block:
+        reason = f"Not altered: {block}"
+        context.find(
+            identity, "pending", reason, "Run the task again when that is done.", shown(existing), shown(wanted)
+        )
         return
     if found:
         _alter(context, kind, wanted, existing, found)
     note = schedule_note(wanted, existing)
     if existing.scheduled and not wanted.scheduled:
         context.find(identity, "drifted", note, "Pause it there if it should not run.")
-    elif not found:
+    elif not found and existing.owner == owner:
         context.find(identity, "present", note)
 
 
@@ -148,7 +155,7 @@ def _alter(context: Context, kind: Kind, wanted: Job, existing: Job, found: Diff
     """Put attributes right in place: the job keeps its id, its statistics and whether it is active."""
     identity = identity_of(kind, wanted)
     start = wanted.initial_start or (existing.initial_start if wanted.fixed_schedule else None)
-    wanted = dataclasses.replace(wanted, scheduled=existing.scheduled, initial_start=start)
+    wanted = wanted._replace(scheduled=existing.scheduled, initial_start=start)
     fixed = _cannot_alter(context, wanted, found)
     for name in fixed:
         before, after = found.pop(name)
@@ -159,12 +166,11 @@ def _alter(context: Context, kind: Kind, wanted: Job, existing: Job, found: Diff
     statements = _alterations(context, kind, wanted, existing, found)
     if not statements:
         return
-    told = "; ".join(f"{name}: {before!s} -> {after!s}" for name, (before, after) in found.items())
     step = Step(
         identity,
         "alter",
         context.with_own_path(wanted, *statements),
-        reason=f"Differs ({told}).",
+        reason=f"Differs ({listed(found)}).",
         depends_on=context.before(kind, wanted),
         before=shown(existing),
         after=shown(wanted),
@@ -193,7 +199,7 @@ def _alterations(context: Context, kind: Kind, wanted: Job, existing: Job, found
         config = _new_config(context, kind, wanted, found, condition)
         statements.append(writer.alter(condition, wanted, names, config))
     if "attached" in found and wanted.attached is not None:
-        altered = dataclasses.replace(wanted, attached=existing.attached)
+        altered = wanted._replace(attached=existing.attached)
         statements.append(writer.attach(context.condition(kind, altered), wanted.attached))
     return statements
 
@@ -221,20 +227,6 @@ def _surplus(context: Context, kind: Kind, job: Job, known: bool) -> None:
         context.find(identity, "skipped", reason, before=shown(job))
     else:
         context.find(identity, "skipped", only, "prune: true removes it.", before=shown(job))
-
-
-def _strangers(context: Context) -> None:
-    """Jobs of the extension's own procedures that no function creates."""
-    for job in context.chosen():
-        if kind_of(job) is not None:
-            continue
-        identity = Identity("job", job.proc_schema, job.proc_name, str(job.relation or ""))
-        if job.proc_name in _NOT_NEEDED:
-            context.leave(identity, f"Not copied: {_NOT_NEEDED[job.proc_name]}")
-        else:
-            reason = "It runs a procedure of the extension, but was made by hand (add_job) or is of an unknown kind."
-            hint = "Make it on the target by hand, and leave it out by exclude."
-            context.find(identity, "unsupported", reason, hint)
 
 
 def _warn_of_ids(context: Context, job: Job) -> None:

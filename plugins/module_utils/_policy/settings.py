@@ -23,7 +23,7 @@ _OPTIONS = ("segmentby", "orderby", "interval", "sparse")
 
 def same(wanted: dict[str, t.Any], existing: dict[str, t.Any] | None) -> bool:
     """Whether a hypertable is compressed the same way."""
-    return existing is not None and described(wanted) == described(existing)
+    return wanted == existing or (existing is not None and described(wanted) == described(existing))
 
 
 def cannot_unset(wanted: dict[str, t.Any], existing: dict[str, t.Any] | None) -> list[str]:

@@ -72,9 +72,12 @@ class Writer:
         text = "j.proc_schema = {schema} AND j.proc_name = {procedure} AND j.hypertable_id = {hypertable}"
         if window is not None:
             stored = json.loads(window.config or "{}")
-            offsets = {key: stored.get(key) for key in kind.keys}
-            text += " AND j.config @> {window}"
-            parts["window"] = typed(offsets, "pg_catalog.jsonb")
+            for place, key in enumerate(kind.keys):
+                # As it was written, in whatever IntervalStyle, or as our sessions write it.
+                forms = {"" if side.get(key) is None else str(side[key]) for side in (stored, window.values)}
+                text += f" AND COALESCE(j.config ->> {{key{place}}}, '') IN ({{forms{place}}})"
+                parts[f"key{place}"] = literal(key)
+                parts[f"forms{place}"] = raw(", ".join(statement("{}", literal(form)) for form in sorted(forms)))
         return statement(text, **parts)
 
     def user_condition(self, job: Job) -> str:
@@ -171,17 +174,35 @@ class Writer:
 
         It fails when the condition finds no job. The timezone is always said: alter_job (2.12) forgets it otherwise.
         """
-        given = [pair for pair in self._attributes(wanted) if pair[0] in names or pair[0] == "timezone"]
-        given += [("config", config)] if config is not None else []
-        given += [("next_start", next_start)] if next_start is not None else []
-        return statement(
-            "SELECT done.job_id FROM {} AS done", raw(self._call("alter_job", [("", raw(self._id(condition))), *given]))
-        )
+        more: Arguments = [("config", config)] if config is not None else []
+        more += [("next_start", next_start)] if next_start is not None else []
+        return statement("SELECT done.job_id FROM {} AS done", raw(self._altered(condition, wanted, names, more)))
 
-    @staticmethod
-    def seconds_from_now(seconds: float) -> Composable:
-        """A first start in the future, as a rule: the statement is the same whenever it is made."""
-        return raw(statement("pg_catalog.now() + {}", interval(f"{seconds:.3f} seconds")))
+    def turn_on(self, condition: str, job: Job, delay: float | None) -> str:
+        """Activate a job.
+
+        A fixed schedule is said again, so that alter_job puts the next start on the next slot, not on one that has
+        passed. The schedule itself stays as it is.
+
+        :param delay: seconds from now before which the job does not start for the first time; None leaves it alone.
+        """
+        fixed = bool(job.fixed_schedule and job.initial_start)
+        names = {"scheduled", "fixed_schedule", "initial_start"} if fixed else {"scheduled"}
+        if delay is None:
+            return self.alter(condition, job, names)
+        turn = statement("pg_catalog.now() + {}", interval(f"{delay:.3f} seconds"))
+        if not fixed:
+            return self.alter(condition, job, names, next_start=raw(turn))
+        later: Arguments = [
+            ("", raw("slot.job_id")),
+            ("next_start", raw(statement("GREATEST(slot.next_start, {})", raw(turn)))),
+            ("timezone", literal(job.timezone)),
+        ]
+        return statement(
+            "SELECT done.job_id FROM {} AS slot, LATERAL {} AS done",
+            raw(self._altered(condition, job, names, [])),
+            raw(self._call("alter_job", later if self.version >= TS_ALTER_SCHEDULE else later[:-1])),
+        )
 
     def merged(self, condition: str, after: dict[str, t.Any], gone: t.Sequence[str]) -> Composable:
         """The target's own config with some keys set and others removed."""
@@ -230,6 +251,11 @@ class Writer:
         if self.version >= TS_JOB_NAME:
             given.append(("job_name", literal(job.name)))
         return given
+
+    def _altered(self, condition: str, wanted: Job, names: t.Collection[str], more: Arguments) -> str:
+        """The call of alter_job; it always says the timezone."""
+        given = [pair for pair in self._attributes(wanted) if pair[0] in names or pair[0] == "timezone"]
+        return self._call("alter_job", [("", raw(self._id(condition))), *given, *more])
 
     def _made(self, creation: str, attributes: Arguments) -> str:
         call = self._call("alter_job", [("", raw("made.id")), *attributes])
