@@ -84,8 +84,8 @@ options:
     description:
       - Seconds to wait, at the end, for the jobs that are due on the target to run. Then the module tells whether jobs
         really run there; what is wrong is a warning and an entry of RV(objects) with the kind C(scheduler).
-      - It waits no longer than until each of them has run once. With V(0), and O(activate), only what is known already
-        is told. It does not wait in check mode.
+      - It waits no longer than until each of them has run once; a job whose turn has not come (O(stagger)) is not due.
+        With V(0), and O(activate), only what is known already is told. It does not wait in check mode.
       - A negative value is refused.
     type: float
     default: 0

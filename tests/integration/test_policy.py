@@ -540,6 +540,15 @@ def test_jobs_that_were_stopped_for_the_move(newest: Sample, tmp_path: Path) -> 
     file = str(tmp_path / "before.json")
     recorded = run_module("timescale_info", {**newest.source_login("postgres"), "write_to": file})
     assert not recorded.get("failed"), recorded.get("msg")
+    park = "SELECT public.alter_job(job_id, next_start => 'infinity') FROM timescaledb_information.jobs"
+    on_source(newest, f"{park} WHERE proc_name = 'nightly'")
+    created = run(newest, user="postgres", kinds=["user"])
+    assert "The next start of 1 jobs on the source is infinity (public.nightly). They count as paused." in str(created)
+    nightly = "SELECT scheduled FROM timescaledb_information.jobs WHERE proc_name = 'nightly'"
+    assert on_target(newest, nightly) == [(False,)]
+    on_target(
+        newest, "SELECT public.delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id > 999", "postgres"
+    )
     run(newest, scheduled="paused", user="postgres")
     active = on_source(newest, ACTIVE)
     stop = "SELECT public.alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id > 999"

@@ -221,6 +221,10 @@ def test_jobs_that_do_not_run_are_told(servers: Pool) -> None:
         assert reasons(none) == ["None of the 1 jobs that are due has started."]
         assert none["running"] == {"active": 1, "started": 0, "waiting": 1, "failing": []}
         assert "None of the 1 jobs" in str(none["warnings"])
+        park = "SELECT public.alter_job(id, next_start => 'infinity') FROM _timescaledb_catalog.bgw_job WHERE id > 999"
+        on_target(quiet, park)
+        parked = run(quiet, kinds=["user"], watch=1)
+        assert parked["running"] == {"active": 0, "started": 0, "waiting": 0, "failing": []}
         bad = run(busy, kinds=["user"], watch=20)
         (reason,) = reasons(bad)
         assert reason.startswith("All 1 jobs that have run failed. public.work: no tank")

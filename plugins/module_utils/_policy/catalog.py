@@ -7,7 +7,8 @@
 
 Keys of the document:
 
-- ``jobs``: every row of the job catalog, ids in ``config`` replaced by names (``relation``), times in UTC;
+- ``jobs``: every row of the job catalog, ids in ``config`` replaced by names (``relation``), times in UTC, and whether
+  its next start is infinity (``parked``);
 - ``relations``: hypertables and continuous aggregates with owner, time column, columnstore settings and indexes;
 - ``routines``: what can be a job's procedure or check function;
 - ``roles``: who may log in, and whether the reading role has their rights (``usage``) and may act as them (``set``);
@@ -93,7 +94,7 @@ SELECT pg_catalog.json_build_object(
   ),
   'roles', (
     SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', o.rolname, 'login', o.rolcanlogin,
-      'usage', {usage}, 'set', pg_catalog.pg_has_role(o.oid, {acting})) ORDER BY o.rolname)
+      'usage', {usage}, 'set', pg_catalog.pg_has_role(session_user, o.oid, {acting})) ORDER BY o.rolname)
     FROM pg_catalog.pg_roles AS o WHERE o.rolname !~ '^pg_'
   ),
   'server', pg_catalog.json_build_object(
@@ -125,11 +126,12 @@ _JOB = """j.id, j.builtin, j.proc_schema, j.proc_name, j.application_name, {owne
     CASE WHEN j.builtin THEN (
       SELECT pg_catalog.json_object_agg(e.key, (e.value #>> '{{}}')::pg_catalog.interval::pg_catalog.text)
       FROM pg_catalog.jsonb_each(j.config) AS e
-      WHERE e.key IN ({interval_keys}) AND pg_catalog.jsonb_typeof(e.value) = 'string') END"""
+      WHERE e.key IN ({interval_keys}) AND pg_catalog.jsonb_typeof(e.value) = 'string') END,
+    j.id IN (SELECT s.job_id FROM _timescaledb_internal.bgw_job_stat AS s WHERE s.next_start = 'infinity')"""
 _JOB_KEYS = (
     *("id", "builtin", "proc_schema", "proc_name", "name", "owner", "scheduled"),
     *("schedule_interval", "max_runtime", "max_retries", "retry_period", "fixed_schedule", "initial_start", "timezone"),
-    *("check_schema", "check_name", "attached", "relation", "config", "intervals"),
+    *("check_schema", "check_name", "attached", "relation", "config", "intervals", "parked"),
 )
 _SUFFIX = re.compile(r" \[\d+\]$")  # the extension appends the job's id to its name
 

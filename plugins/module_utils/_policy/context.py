@@ -72,6 +72,7 @@ class Context:
     """Both sides as values, and the plan.
 
     :param wanted: the source's jobs document; ``existing``: the target's.
+    :ivar parked: ids of the source's jobs that are on and never start (next_start => 'infinity'): they count as paused.
     :ivar blocked: relation -> why a retention policy on it must not be active yet; see guard.
     """
 
@@ -93,7 +94,10 @@ class Context:
         self.ground = Ground(
             wanted, existing, target, check_mode=options.check_mode, settings=options.columnstore_settings
         )
-        self.wanted_jobs = jobs_of(wanted)
+        self.parked = {entry["id"] for entry in wanted["jobs"] if entry.get("parked") and entry["scheduled"]}
+        self.wanted_jobs = [
+            job._replace(scheduled=False) if job.number in self.parked else job for job in jobs_of(wanted)
+        ]
         self.existing_jobs = jobs_of(existing)
         self._translated: dict[int, Job] = {}
         self.starting: list[Job] = []  # what the plan makes active

@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from .context import Context
     from .model import Job, Name
 
-__all__ = ["columnstore", "creation_times", "owners", "strangers", "system_jobs"]
+__all__ = ["columnstore", "creation_times", "owners", "parked", "strangers", "system_jobs"]
 
 _NAMED = 5  # so many are named in a warning
 
@@ -164,8 +164,20 @@ def creation_times(context: Context) -> None:
         if wanted is not None and existing is None and any(key.endswith("_created_before") for key in wanted.values)
     ]
     if new:
-        names = ", ".join(new[:_NAMED]) + (", …" if len(new) > _NAMED else "")
         context.plan.warnings.append(
-            f"{len(new)} policies go by the time at which a chunk was created ({names}). On the target chunks are"
+            f"{len(new)} policies go by the time at which a chunk was created ({_some(new)}). On the target chunks are"
             " as old as the copy, so these policies begin anew."
         )
+
+
+def parked(context: Context) -> None:
+    """A next start of infinity is another way to pause a job; it is no attribute that is copied."""
+    names = [about(job) for job in context.chosen if job.number in context.parked]
+    if names:
+        context.plan.warnings.append(
+            f"The next start of {len(names)} jobs on the source is infinity ({_some(names)}). They count as paused."
+        )
+
+
+def _some(names: t.Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")

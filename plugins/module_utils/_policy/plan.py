@@ -50,6 +50,7 @@ def make_plan(
 def plan_of(context: Context) -> Plan:
     """The plan of a context, once the guard has told what is blocked."""
     options = context.options
+    others.parked(context)
     if options.activate:
         activation.plan(context)
         return context.plan

@@ -22,16 +22,18 @@ __all__ = ["findings", "look", "watch"]
 _LATE = 60  # seconds after which a job that is due and has not started is late
 _POLL = 0.5
 
-# A job that is running has no finish: -infinity (TimescaleDB, all versions). A crash counts as a failure at the end.
+# A job that is running has no finish: -infinity (TimescaleDB, all versions). A crash counts as a failure at the end. A
+# job whose next start is infinity is as good as paused.
 _QUERY = """
 SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
   'job', j.proc_schema || '.' || j.proc_name
     || COALESCE(' on ' || COALESCE(a.user_view_schema || '.' || a.user_view_name, h.schema_name || '.' || h.table_name),
                 ''),
-  'scheduled', j.scheduled, 'runs', COALESCE(s.total_runs, 0),
+  'scheduled', j.scheduled AND s.next_start IS DISTINCT FROM 'infinity', 'runs', COALESCE(s.total_runs, 0),
   'ended', COALESCE(s.last_finish > '-infinity', false), 'succeeded', COALESCE(s.last_run_success, false),
   'overdue', CASE WHEN j.scheduled
-    THEN EXTRACT(epoch FROM pg_catalog.now() - NULLIF(s.next_start, '-infinity'))::pg_catalog.float8 END,
+    THEN EXTRACT(epoch FROM pg_catalog.now() - NULLIF(NULLIF(s.next_start, '-infinity'), 'infinity'))
+      ::pg_catalog.float8 END,
   'error', {error}
 ) ORDER BY j.id), '[]'::pg_catalog.json)::pg_catalog.text
 FROM {jobs} AS j
