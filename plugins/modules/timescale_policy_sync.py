@@ -25,7 +25,7 @@ options:
     default: []
   include:
     description:
-      - Shell patterns; only policies on relations, and user jobs with procedures, whose C(schema.name) fits one are
+      - Shell patterns; only policies on relations, and other jobs with procedures, whose C(schema.name) fits one are
         looked at. Empty means all.
     type: list
     elements: str

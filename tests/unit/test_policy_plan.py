@@ -204,6 +204,11 @@ def test_a_job_made_by_hand_from_the_extensions_procedure_is_unsupported() -> No
     by_hand = {**job("policy_retention", TANKS, '{"drop_after": "3 days"}'), "attached": None}
     (finding,) = planned(document(by_hand), document()).findings
     assert finding.outcome == "unsupported"
+    assert "exclude: _timescaledb_functions.policy_retention" in finding.hint
+    kept = planned(document(by_hand, RETENTION), document(), exclude=["_timescaledb_functions.policy_retention"])
+    assert [step.object.kind for step in kept.steps] == ["retention_policy"], "the policies of its table stay"
+    assert kept.findings == []
+    assert planned(document(by_hand), document(), kinds=["refresh"]).findings == []
 
 
 def test_prune_spares_a_kind_that_the_source_has_not() -> None:

@@ -135,7 +135,8 @@ class Context:
         if job.number < FIRST_USER_JOB or (owners and job.owner not in owners):
             return False
         kind = kind_of(job)
-        return (kind is None or self.options.kind(kind.option)) and self.options.names(about(job))
+        asked = self.options.kind(kind.option) if kind is not None else not self.options.kinds
+        return asked and self.options.names(about(job))
 
     def translated(self, job: Job) -> Job:
         """The source's job as it must be on the target's version."""
@@ -227,8 +228,10 @@ def group_of(kind: Kind, job: Job) -> str:
 
 
 def about(job: Job) -> str:
-    """What include and exclude look at: the relation of a policy, the procedure of a user's job."""
-    return str(job.relation) if job.relation else f"{job.proc_schema}.{job.proc_name}"
+    """What include and exclude look at: the relation of a policy, the procedure of any other job."""
+    if job.relation is not None and kind_of(job) is not None:
+        return str(job.relation)
+    return f"{job.proc_schema}.{job.proc_name}"
 
 
 def identity_of(kind: Kind, job: Job) -> Identity:

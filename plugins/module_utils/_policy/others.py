@@ -85,14 +85,14 @@ def strangers(context: Context) -> None:
 
 def _stranger(context: Context, job: Job) -> None:
     identity = Identity("job", job.proc_schema, job.proc_name, str(job.relation or ""))
-    hint = "Make it on the target by hand, and leave it out by exclude."
+    hint = f"Make it on the target by hand, and leave it out by exclude: {about(job)}."
     instead = _done_instead(context, job)
     if instead:
         context.leave(identity, f"Not copied: {instead}")
         context.plan.warnings.append(f"{job.proc_name} of {job.relation} is not copied: {instead}")
     elif not context.ground.has_procedure(job.proc_name):
         reason = f"TimescaleDB {context.version} on the target has no {job.proc_name}."
-        context.find(identity, "unsupported", reason, "Leave it out by exclude, or set on_unsupported: skip.")
+        context.find(identity, "unsupported", reason, f"Leave it out by exclude: {about(job)}.")
     else:
         reason = "It runs a procedure of the extension, but was made by hand (add_job) or is of an unknown kind."
         context.find(identity, "unsupported", reason, hint)
