@@ -134,19 +134,19 @@ class Ground:
 
     def integer_time(self, relation: Name) -> bool:
         """Whether the target has an integer_now function for a relation."""
-        return self._integer_nows(relation)[1] is not None
+        return self._now_functions(relation)[1] is not None
 
     def _integer_now(self, relation: Name) -> Missing | None:
         """The target must have the source's function."""
         hint = "Run set_integer_now_func there."
-        ours, theirs = self._integer_nows(relation)
+        ours, theirs = self._now_functions(relation)
         if theirs is None:
             return Missing(f"{relation} has no integer_now function on the target.", hint)
         if ours is not None and ours != theirs:
             return Missing(f"The integer_now function of {relation} is {theirs} and should be {ours}.", hint)
         return None
 
-    def _integer_nows(self, relation: Name) -> tuple[str | None, str | None]:
+    def _now_functions(self, relation: Name) -> tuple[str | None, str | None]:
         """On the source and on the target; the function belongs to the hypertable below a stack of aggregates."""
         below: Name | None = relation
         while below is not None:
