@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -146,6 +147,35 @@ def test_an_alteration_keeps_the_timezone_and_the_state() -> None:
     assert "timezone => 'Asia/Tokyo'" in step.statements[0]
     assert "scheduled =>" not in step.statements[0]
     assert "1000" not in step.statements[0], "no id of a database"
+
+
+def test_jobs_that_are_due_at_once_need_workers() -> None:
+    """The server of the documents has 16 workers, of which 3 databases may take one each."""
+    work = [job("work", None, f'{{"n": {n}}}', id=1000 + n) for n in range(14)]
+    paused = [{**one, "scheduled": False} for one in work]
+    at_once = "14 jobs are due at once"
+    assert at_once in str(planned(document(*work), document()).warnings)
+    assert at_once in str(planned(document(*work), document(*paused), activate=True).warnings)
+    for plan in (
+        planned(document(*work), document(*paused), activate=True, stagger=60),
+        planned(document(*work[:13]), document(*paused[:13]), activate=True),
+        planned(document(*work), document(), scheduled="paused"),
+        planned(document(*work), document(*work), activate=True),
+    ):
+        assert plan.warnings == []
+
+
+def test_first_starts_keep_the_order_of_the_stages() -> None:
+    refresh = job("policy_refresh_continuous_aggregate", HOURLY, '{"start_offset": null, "end_offset": null}', id=1002)
+    fixed = {**RETENTION, "fixed_schedule": True, "initial_start": "2026-01-01T03:00:00+00:00"}
+    jobs = [{**one, "scheduled": False} for one in (fixed, refresh, COMPRESSION)]
+    wanted = [{**one, "scheduled": True} for one in jobs]
+    steps = planned(document(*wanted), document(*jobs), activate=True, stagger=300).steps
+    turns = [re.findall(r"now\(\) \+ '([0-9.]+) seconds'", step.statements[0]) for step in steps]
+    assert [step.object.kind for step in steps] == ["refresh_policy", "columnstore_policy", "retention_policy"]
+    assert turns == [["0.000"], ["100.000"], ["200.000"]]
+    assert "GREATEST(slot.next_start, " in steps[2].statements[0]
+    assert "initial_start => '2026-01-01T03:00:00+00:00'" in steps[2].statements[0]
 
 
 def test_an_active_job_is_never_paused() -> None:
