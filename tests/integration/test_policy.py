@@ -406,6 +406,7 @@ def test_a_user_job_belongs_to_who_owned_it(newest: Sample) -> None:
 def test_owner_filter_and_map(newest: Sample) -> None:
     assert run(newest, owner=["sensor_reader"])["changed"] is False
     assert jobs_of(newest) == []
+    on_target(newest, "GRANT SELECT ON public.sensors TO sensor_reader", "postgres")  # the check function reads it
     result = run(
         newest, user="postgres", owner=["sensor_admin"], owner_map={"sensor_admin": "sensor_reader"}, kinds=["user"]
     )
@@ -628,7 +629,8 @@ def test_number_of_statements_does_not_grow(newest: Sample) -> None:
     on_target(newest, MORE_TABLES)
     on_source(newest, THEIR_POLICIES)
     guarded = statements_during(server, [newest.target_db], lambda: run(newest, kinds=["retention"], check=True))
-    assert len(guarded) <= len(few) + 1, guarded
+    # The guard asks in a transaction of four statements; check mode takes no lock and looks for no dead run.
+    assert len(guarded) <= len(few) + 2, guarded
     assert len(run(newest, kinds=["retention"])["queries"]) == 40
     again = statements_during(server, [newest.target_db], lambda: run(newest, kinds=["retention"]))
     assert len(again) == len(few)
