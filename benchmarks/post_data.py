@@ -115,7 +115,8 @@ def _restore(server: Server, db: str, jobs: int) -> Figures:
         restore = [names["pg_restore"], f"--jobs={jobs}", f"--dbname={db}", archive.name]
         second, _said = _timed(restore, server.child_env("source", OWNER))
     both = {key: round(first[key] + second[key], 2) for key in ("seconds", "cpu")}
-    return {**both, "pg_dump_seconds": first["seconds"]}
+    peak = max(first["peak_mb"], second["peak_mb"])
+    return {**both, "peak_mb": peak, "pg_dump_seconds": first["seconds"]}
 
 
 def _copy(server: Server, db: str, *, grant: bool = False) -> str:
