@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from tests.integration.test_cagg import compare, entries, sync
-from tests.integration.test_cagg_refusals import STORED, of_kind, on_source, on_target, unchanged, warned
+from tests.integration.test_cagg_refusals import (
+    STORED,
+    of_kind,
+    on_source,
+    on_target,
+    unchanged,
+    warned,
+    with_tablespace,
+)
 from tests.support.pool import PAIRS, Pool, Sample
 
 COUNTED = "counters_by_100"
@@ -116,8 +124,14 @@ def test_functions_of_arrays_and_of_rows_and_procedures(moved: Sample) -> None:
         "GRANT SELECT (n) ON reports.kept TO sensor_reader",
         user="sensor_admin",
     )
+    with_tablespace(moved)
+    on_source(moved, 'ALTER MATERIALIZED VIEW reports.kept SET TABLESPACE "fast 100%"')
     done = sync(moved)
     assert done.get("failed") is None, done["msg"]
+    (kept,) = of_kind(done, "attribute", "kept")
+    assert kept["reason"] == "Not moved: its tablespace fast 100%."
+    on_target(moved, kept["hint"].split(", where")[0])
+    assert of_kind(sync(moved, check=True), "attribute", "kept") == []
     told = entries(done)
     assert told["function reports.of_array(public.avg_fill_levels[])"] == "created"
     assert told["function reports.of_body()"] == "created"

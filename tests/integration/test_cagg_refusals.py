@@ -67,6 +67,20 @@ def refused(moved: Sample, told: str, **options: Any) -> dict[str, Any]:
     return result
 
 
+def with_tablespace(moved: Sample) -> None:
+    """Both servers have the tablespace "fast 100%"."""
+    for server in (moved.source, moved.target):
+        connection = server.connect("postgres")
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET allow_in_place_tablespaces = true")
+                cursor.execute("SELECT 1 FROM pg_tablespace WHERE spcname = 'fast 100%'")
+                if cursor.fetchone() is None:
+                    cursor.execute("""CREATE TABLESPACE "fast 100%" LOCATION ''""")
+        finally:
+            connection.close()
+
+
 def unchanged(moved: Sample, user: str | None = None, **options: Any) -> None:
     for check in (True, False):
         again = sync(moved, check=check, user=user, **options)
@@ -313,16 +327,7 @@ def test_a_function_on_an_aggregate_and_months(moved: Sample) -> None:
 
 def test_storage_that_is_not_moved_is_told_with_its_statement(moved: Sample) -> None:
     sync(moved)
-    for server in (moved.source, moved.target):
-        connection = server.connect("postgres")
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET allow_in_place_tablespaces = true")
-                cursor.execute("SELECT 1 FROM pg_tablespace WHERE spcname = 'fast 100%'")
-                if cursor.fetchone() is None:
-                    cursor.execute("""CREATE TABLESPACE "fast 100%" LOCATION ''""")
-        finally:
-            connection.close()
+    with_tablespace(moved)
     table = moved.source.execute(moved.source_db, STORED, ("avg_fill_levels",))[0][0]
     schema = table.split(".")[0]
     (default_index,) = moved.source.execute(

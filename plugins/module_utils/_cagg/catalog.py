@@ -171,7 +171,7 @@ dependents AS (
     {typarray:c} AS typarray,
     CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END AS kind, n.nspname AS schema, c.relname AS name,
     NULL::pg_catalog.text AS arguments, pg_catalog.rtrim(pg_catalog.pg_get_viewdef(c.oid), ';') AS definition,
-    c.relowner AS owner,    c.reloptions AS options, c.relacl AS acl
+    c.relowner AS owner, c.reloptions AS options, c.relacl AS acl, c.reltablespace AS tablespace
   FROM reached AS r JOIN pg_catalog.pg_class AS c ON c.oid = r.objid AND c.relkind IN ('v', 'm')
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   WHERE r.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -179,7 +179,8 @@ dependents AS (
     AND c.oid NOT IN (SELECT a.view_oid FROM aggregates AS a)
   UNION ALL
   SELECT p.oid, r.classid, 0, 0, 'function', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid),
-    pg_catalog.pg_get_functiondef(p.oid), p.proowner, NULL, COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))
+    pg_catalog.pg_get_functiondef(p.oid), p.proowner, NULL, COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner)),
+    0
   FROM reached AS r JOIN pg_catalog.pg_proc AS p ON p.oid = r.objid AND p.prokind IN ('f', 'p')
   JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
   WHERE r.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
@@ -273,7 +274,9 @@ SELECT pg_catalog.json_build_object(
     WHERE {which_hypertables}),
   'dependents', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
       'kind', p.kind, 'schema', p.schema, 'name', p.name, 'arguments', p.arguments, 'definition', p.definition,
-      'options', p.options, 'owner', pg_catalog.pg_get_userbyid(p.owner), 'reads', {reads},
+      'options', p.options,
+      'tablespace', (SELECT s.spcname FROM pg_catalog.pg_tablespace AS s WHERE s.oid = p.tablespace),
+      'owner', pg_catalog.pg_get_userbyid(p.owner), 'reads', {reads},
       'comment', (SELECT x.description FROM pg_catalog.pg_description AS x
         WHERE x.objoid = p.oid AND x.classoid = p.classid AND x.objsubid = 0),
       'acl', {dependent_acl}, 'withheld', {dependent_withheld}, 'storage', EXISTS (SELECT FROM pg_catalog.pg_depend AS d

@@ -12,7 +12,8 @@ import typing as t
 
 from .._connection import Facts
 from .._plan import Finding, Identity, Plan, Step
-from .attributes import attributes, refused_attributes, unbuildable, unmoved
+from .._sql import identifier, statement
+from .attributes import attributes, name_of, refused_attributes, unbuildable, unmoved
 from .target import Existing, Key, key_of
 
 __all__ = ["FIRST", "KIND", "Draft", "is_chosen"]
@@ -137,6 +138,10 @@ class Draft:
                 reason = f"Not moved: its unique index {index['name']}, as the connecting role may not create there."
                 hint = f"Grant it CREATE on schema {entry['materialization'][0]} of the target and run the task again."
                 left_out.append(("skipped", reason, hint))
+        place = entry.get("tablespace")
+        if place not in (None, (found or {}).get("tablespace")):
+            move = statement("ALTER MATERIALIZED VIEW {} SET TABLESPACE {}", name_of(entry), identifier(place))
+            left_out.append(("skipped", f"Not moved: its tablespace {place}.", f"{move}, where the target has it."))
         for outcome, reason, hint in [*refused, *left_out]:
             self.refused(attribute, outcome, reason, hint)
 
