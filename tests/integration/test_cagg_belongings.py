@@ -65,7 +65,7 @@ def indexes(server: Any, db: str) -> Any:
 
 def test_indexes_rights_and_defaults_made_by_hand(moved: Sample) -> None:
     table = materialization(moved.source, moved.source_db, COUNTED)
-    schema = table.split(".")[0]
+    schema = table.split(".", maxsplit=1)[0]
     (default_index,) = moved.source.execute(
         moved.source_db,
         "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass"
@@ -102,7 +102,7 @@ def test_indexes_rights_and_defaults_made_by_hand(moved: Sample) -> None:
         assert ours
     assert compare(moved, "continuous aggregates") == []
     unchanged(moved)
-    own = materialization(moved.target, moved.target_db, COUNTED).split(".")[0]
+    own = materialization(moved.target, moved.target_db, COUNTED).split(".", maxsplit=1)[0]
     on_target(
         moved, f"COMMENT ON INDEX {own}.once IS NULL", "GRANT UPDATE, TRIGGER ON public.counters_by_100 TO sensor_admin"
     )

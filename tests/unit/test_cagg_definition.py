@@ -74,7 +74,7 @@ def test_cuts_lie_on_bucket_borders_whatever_the_end() -> None:
 
 def test_calls_overlap_where_no_bucket_border_is_known() -> None:
     parts = stale({**ENTRY, "extent": None}, Window(0, 0, 207), None, None)
-    assert all(earlier - low == 10 for (low, _), (_, earlier) in zip(parts, parts[1:]))
+    assert all(earlier - low == 10 for (low, _high), (_low, earlier) in zip(parts, parts[1:]))
 
 
 def test_only_stale_parts_are_called() -> None:
