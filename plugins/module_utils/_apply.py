@@ -114,10 +114,7 @@ class _Board:
     def _small_ones(self, first: Step, workers: int) -> t.Iterator[Step]:
         """More steps for a small one, and a fair share for the other workers."""
         for _number in range(min(_BATCH - 1, len(self._ready) // (2 * workers)) if first.batch else 0):
-            following = self._steps[self._ready[0][2]] if self._ready else None
-            if following is None or not following.batch or following.listed[:1] != first.listed[:1]:
-                return
-            step = self._pop()
+            step = self._pop(lambda one: one.batch and one.listed[:1] == first.listed[:1])
             if step is None:
                 return
             yield step
@@ -163,7 +160,8 @@ class _Board:
     def _push(self, key: str) -> None:
         heapq.heappush(self._ready, (-self._steps[key].weight, self._order[key], key))
 
-    def _pop(self) -> Step | None:
+    def _pop(self, fits: t.Callable[[Step], bool] = lambda _step: True) -> Step | None:
+        """The heaviest step that nothing blocks, None where that one does not fit."""
         put_back = []
         chosen = None
         while self._ready and chosen is None:
@@ -173,8 +171,11 @@ class _Board:
                 continue
             if self._blocked(step):
                 put_back.append(entry)
-            else:
+            elif fits(step):
                 chosen = step
+            else:
+                put_back.append(entry)
+                break
         for entry in put_back:
             heapq.heappush(self._ready, entry)
         if chosen is not None:

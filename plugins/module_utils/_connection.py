@@ -56,6 +56,7 @@ _SESSION_SETTINGS = {
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
+    "default_tablespace": "",  # a role's own would move what the source has in the database's; pg_restore does so too
 }
 
 _SET_MANY = "SELECT pg_catalog.set_config(s.key, s.value, {1}) FROM pg_catalog.json_each_text({0}) AS s"

@@ -51,6 +51,7 @@ PG_EXTENDED_INHERITED = 150000  # extended statistics of a tree, beside those of
 PG_COUNTERS_IN_MEMORY = 150000  # before, activity counters are what a file said up to half a second ago
 PG_SET_OPTION = 160000  # a member may act as a role only WITH SET
 PG_MAINTAIN = 170000  # MAINTAIN privilege
+PG_OPERATOR_CLASS_PARAMETERS = 170000  # handed to index_create by its caller; TimescaleDB hands none to chunks
 PG_ANALYZE_ONLY = 180000  # ANALYZE ONLY parent
 
 # TimescaleDB

@@ -58,11 +58,6 @@ SELECT k.hypertable_name, count(DISTINCT k.chunk_name), count(x.indexrelid) FROM
 LEFT JOIN pg_index x ON x.indrelid = format('%I.%I', k.chunk_schema, k.chunk_name)::regclass AND x.indisvalid
 WHERE k.hypertable_name NOT LIKE '\\_%' GROUP BY 1 ORDER BY 1
 """
-HYPERTABLE = """
-CREATE TABLE {name} (at timestamptz NOT NULL, x int);
-SELECT create_hypertable('{name}', 'at', create_default_indexes => false);
-INSERT INTO {name} SELECT '2026-01-01 00:00+00'::timestamptz + n * interval '3 days', n FROM generate_series(1, 20) n;
-"""
 
 
 def _compared(server: Server, db: str) -> dict[str, list[Any]]:
@@ -306,59 +301,6 @@ def test_an_expression_index_that_a_chunk_lacks_is_not_taken_for_another(servers
         sample.drop()
 
 
-def test_what_a_hypertable_refuses_is_found_before(servers: Pool, pair: Pair) -> None:
-    sample = servers.fresh(pair)
-    try:
-        _run(sample, exclude_schemas=["reports"])
-        before = _compared(sample.target, sample.target_db)
-        plain = "CREATE TABLE no_time (at timestamptz NOT NULL, x int);"
-        wants = """
-            ALTER TABLE no_time ADD CONSTRAINT no_time_key UNIQUE (x);
-            CREATE UNIQUE INDEX no_time_idx ON no_time (x, date_trunc('day', at AT TIME ZONE 'UTC'));
-            CREATE RULE no_time_rule AS ON DELETE TO no_time DO INSTEAD NOTHING;
-            ALTER TABLE no_time ADD CONSTRAINT no_time_check CHECK (x > 0) NO INHERIT NOT VALID;
-            CREATE TRIGGER no_time_trigger AFTER INSERT ON no_time REFERENCING NEW TABLE AS n
-                FOR EACH ROW EXECUTE FUNCTION note_delivery();
-            CREATE TABLE pointing (x int);"""
-        sample.source.execute(sample.source_db, plain + wants, user=sample.user)
-        sample.target.execute(sample.target_db, HYPERTABLE.format(name="no_time"), user=sample.user)
-        ran = _run(sample, exclude_schemas=["reports"])
-        assert ran["failed"]
-        assert _outcomes(ran, "unsupported") == {
-            "unique no_time_key",
-            "index no_time_idx",
-            "rule no_time_rule",
-            "check no_time_check",
-            "trigger no_time_trigger",
-        }
-        assert "at is not among them" in ran["msg"]
-        assert _compared(sample.target, sample.target_db) == before
-        skipped = _run(sample, exclude_schemas=["reports"], on_unsupported="skip")
-        assert (skipped.get("msg"), skipped["changed"]) == (None, False)
-    finally:
-        sample.drop()
-
-
-def test_the_refusals_are_the_servers_own(servers: Pool, pair: Pair) -> None:
-    """What the rules call refused is refused: each statement is tried."""
-    sample = servers.fresh(pair)
-    try:
-        target, db, user = sample.target, sample.target_db, sample.user
-        target.execute(db, HYPERTABLE.format(name="no_time"), user=user)
-        for text in (
-            "ALTER TABLE ONLY no_time ADD CONSTRAINT a UNIQUE (at)",
-            "ALTER TABLE no_time ADD CONSTRAINT a UNIQUE (x)",
-            "CREATE RULE a AS ON DELETE TO no_time DO INSTEAD NOTHING",
-            "ALTER TABLE no_time ADD CONSTRAINT a CHECK (x > 0) NO INHERIT NOT VALID",
-            "CREATE TRIGGER a AFTER INSERT ON no_time REFERENCING NEW TABLE AS n FOR EACH ROW"
-            " EXECUTE FUNCTION note_delivery()",
-        ):
-            with pytest.raises(Exception, match=r"(?i)not support|cannot"):
-                target.execute(db, text, user=user)
-    finally:
-        sample.drop()
-
-
 def test_a_stray_trigger_is_named(servers: Pool) -> None:
     pair = next((one for one in _pairs_with_blocker() if not one.missing()), None)
     if pair is None:
@@ -589,90 +531,3 @@ def test_a_blocked_step_fails_alone_and_names_who_blocks(plain_sample: Sample) -
         assert ran["summary"]["created"] > 60
     assert _run(sample)["changed"]
     assert _compared(sample.target, sample.target_db) == _compared(sample.source, sample.source_db)
-
-
-# What a hypertable refuses: tables that are plain on the source and hypertables on the target. The outcome by version
-# of the target: the first one that takes it, and "" where none does.
-REFUSED_TABLES = ("r_plain", "r_stored", "r_other")
-REFUSALS = """
-ALTER TABLE r_plain ADD CONSTRAINT r_time_key UNIQUE (at, x);
-ALTER TABLE r_other ADD CONSTRAINT r_other_key UNIQUE (at);
-ALTER TABLE r_plain ADD CONSTRAINT r_key UNIQUE (x);
-ALTER TABLE r_plain ADD CONSTRAINT r_exclude EXCLUDE USING btree (x WITH =);
-CREATE UNIQUE INDEX r_idx ON r_plain (x, date_trunc('day', at AT TIME ZONE 'UTC'));
-CREATE RULE r_rule AS ON DELETE TO r_plain DO INSTEAD NOTHING;
-CREATE RULE r_rule_off AS ON UPDATE TO r_plain DO INSTEAD NOTHING;
-ALTER TABLE r_plain DISABLE RULE r_rule_off;
-ALTER TABLE r_plain ADD CONSTRAINT r_check CHECK (x > 0) NO INHERIT NOT VALID;
-ALTER TABLE r_plain ADD CONSTRAINT r_self FOREIGN KEY (at, x) REFERENCES r_plain (at, x);
-ALTER TABLE r_plain ADD CONSTRAINT r_between FOREIGN KEY (at) REFERENCES r_other (at);
-CREATE TABLE r_points (at timestamptz, x int);
-CREATE TRIGGER r_rows AFTER INSERT ON r_plain REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE FUNCTION note_delivery();
-CREATE TRIGGER r_deletes AFTER DELETE ON r_stored REFERENCING OLD TABLE AS o FOR EACH STATEMENT
-    EXECUTE FUNCTION note_delivery();
-CREATE POLICY r_policy ON r_stored USING (x > 0);
-ALTER TABLE r_stored ENABLE ROW LEVEL SECURITY;
-"""
-TAKEN = """
-ALTER TABLE r_points ADD CONSTRAINT r_to_hypertable FOREIGN KEY (at, x) REFERENCES r_plain (at, x);
-CREATE INDEX r_stored_idx ON r_stored (x) WITH (fillfactor = 70);
-CREATE UNIQUE INDEX r_stored_unique ON r_stored (x, at);
-ALTER TABLE r_stored ADD CONSTRAINT r_stored_check CHECK (x > 0) NOT VALID;
-CREATE TRIGGER r_statement AFTER INSERT ON r_plain REFERENCING NEW TABLE AS n FOR EACH STATEMENT
-    EXECUTE FUNCTION note_delivery();
-CREATE TRIGGER r_off AFTER INSERT ON r_stored FOR EACH ROW EXECUTE FUNCTION note_delivery();
-ALTER TABLE r_stored DISABLE TRIGGER r_off;
-CREATE CONSTRAINT TRIGGER r_later AFTER INSERT ON r_plain DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    EXECUTE FUNCTION note_delivery();
-CREATE INDEX r_gin ON r_plain USING gin (tags);
-CREATE INDEX r_nulls ON r_plain (x DESC NULLS LAST, at) INCLUDE (tags);
-CREATE INDEX r_collated ON r_plain (word COLLATE "POSIX" text_pattern_ops) WHERE word <> '';
-CREATE INDEX r_expression ON r_plain ((x + 1));
-ALTER INDEX r_expression ALTER COLUMN 1 SET STATISTICS 200;
-CREATE UNIQUE INDEX r_distinct ON r_plain (word, at) NULLS NOT DISTINCT;
-CREATE INDEX r_gist ON r_plain USING gist (span);
-COMMENT ON CONSTRAINT r_time_key ON r_plain IS 'one; each';
-CREATE STATISTICS r_statistics ON x, word FROM r_plain;
-"""
-REFUSED = {
-    *("unique r_key", "exclude r_exclude", "index r_idx", "rule r_rule", "rule r_rule_off", "rule_state r_rule_off"),
-    *("check r_check", "foreign_key r_self", "foreign_key r_between", "trigger r_rows", "trigger r_deletes"),
-    *("policy r_policy", "row_security r_stored"),
-}
-
-
-def test_the_refusals_are_exact(servers: Pool, pair: Pair) -> None:
-    sample = servers.fresh(pair, "plain")
-    source, target, db, user = sample.source, sample.target, sample.target_db, sample.user
-    try:
-        columns = "(at timestamptz NOT NULL, x int, word text, tags text[], span tstzrange)"
-        tables = "".join(f"CREATE TABLE {name} {columns};" for name in REFUSED_TABLES)
-        source.execute(sample.source_db, tables + REFUSALS + TAKEN, user=user)
-        make = "".join(
-            f"SELECT create_hypertable('{name}', 'at', create_default_indexes => false);"
-            f"INSERT INTO {name} SELECT '2026-01-01 00:00+00'::timestamptz + n * interval '3 days', n"
-            " FROM generate_series(1, 20) n;"
-            for name in REFUSED_TABLES
-        )
-        store = "ALTER TABLE r_stored SET (timescaledb.compress, timescaledb.compress_segmentby = 'x');"
-        target.execute(db, f"{tables} CREATE TABLE r_points (at timestamptz, x int); {make} {store}", user=user)
-        ran = _run(sample, objects=["public.r_*"])
-        assert _outcomes(ran, "unsupported") == REFUSED, ran.get("msg")
-        told = [one for one in ran["objects"] if one["outcome"] == "unsupported"]
-        assert all(one["reason"] and (one["hint"] or "It needs" in one["reason"]) for one in told)
-        assert all(one["name"] in ran["msg"] for one in told)
-        # Each one really is refused, and all else is taken.
-        for text in REFUSALS.split(";\n")[2:]:
-            if text.strip() and "CREATE TABLE" not in text and "POLICY" not in text:
-                with pytest.raises(Exception, match=r"(?i)support|cannot|does not exist|no unique"):
-                    target.execute(db, text, user=user)
-        taken = _run(sample, objects=["public.r_*"], on_unsupported="skip")
-        assert taken.get("msg") is None
-        again = _run(sample, objects=["public.r_*"], on_unsupported="skip")
-        assert (again["changed"], _outcomes(again, "drifted", "failed", "pending")) == (False, set())
-        assert _outcomes(again, "present") == _outcomes(taken, "created", "altered")
-        assert {"foreign_key r_to_hypertable", "trigger_state r_off", "statistics r_statistics"} <= _outcomes(
-            again, "present"
-        )
-    finally:
-        sample.drop()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
@@ -37,6 +37,7 @@ def compare(
     kinds: Collection[str] = (),
     without: Collection[str] = (),
     jobs_paused: bool = False,
+    tablespaces: Mapping[str, str] | None = None,
 ) -> list[str]:
     """How the target differs from the source, one line per object; empty when it has everything.
 
@@ -45,11 +46,14 @@ def compare(
         target: a connection to the database that should have it.
         kinds: only these kinds (see ``catalog_queries``), all by default.
         without: not these kinds.
+        tablespaces: the target's name for a tablespace of the source.
         jobs_paused: the source's jobs are expected on the target, but none of them scheduled.
     """
     readers = Reader(source), Reader(target)
     wanted, found = (reader.read(kinds) for reader in readers)
     _expect_whole_coverage(wanted)
+    for values in wanted.get("indexes", {}).values():
+        values["tablespace"] = (tablespaces or {}).get(values["tablespace"], values["tablespace"])
     if jobs_paused:
         _pause(wanted)
     _settle_definitions(wanted, found, target)

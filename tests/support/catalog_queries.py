@@ -75,26 +75,39 @@ substr(pg_get_indexdef(x.indexrelid), length(format(' %I.%I ', {schema}, {table}
 """
 
 
-# A chunk's predicate is compared by its presence only: TimescaleDB folds the constants in it.
+# ALTER … DEPENDS ON EXTENSION.
+NEEDS = """
+ARRAY(SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'x' AND d.classid = '{catalog}'::regclass
+    AND d.objid = {oid} ORDER BY 1)
+"""
+
+# A chunk's predicate is compared by its presence only, and constants in its expressions without their form: TimescaleDB
+# folds them. Nor does a chunk's key have the storage parameters of the hypertable's.
 INDEXES = """
 WITH {ours}, body AS (
-    SELECT x.*, {body} AS text
+    SELECT x.*, b.text, regexp_replace(regexp_replace(split_part(b.text, ' WHERE (', 1), CASE WHEN EXISTS (
+            SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u')
+        ) THEN ' WITH \\([^)]*\\)' ELSE '^$' END, ''), '\\((\\d+)\\)::', E'\\'\\\\1\\'::', 'g') AS comparable
     FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid
-    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL (SELECT {body}) AS b (text)
 )
 SELECT format('%s, %I', o.name, i.relname), json_build_object(
     'body', b.text, 'unique', b.indisunique, 'valid', b.indisvalid AND b.indisready, 'primary', b.indisprimary,
     'clustered', b.indisclustered, 'replica identity', b.indisreplident, 'options', i.reloptions,
-    'statistics', (SELECT json_agg(a.attstattarget ORDER BY a.attnum) FROM pg_attribute a
+    'statistics', (SELECT json_agg(json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_attribute a
         WHERE a.attrelid = i.oid AND a.attstattarget >= 0),
+    'tablespace', (SELECT s.spcname FROM pg_tablespace s WHERE s.oid = i.reltablespace),
+    'needs extensions', {needs},
     'attached to', (SELECT p.inhparent::regclass::text FROM pg_inherits p WHERE p.inhrelid = i.oid),
     'uncovered chunks', (SELECT count(*) FROM chunk c WHERE c.root = o.oid AND NOT EXISTS (
         SELECT FROM body x WHERE x.indrelid = c.relation
-        AND split_part(x.text, ' WHERE (', 1) = split_part(b.text, ' WHERE (', 1)
+        AND x.comparable = b.comparable
         AND (x.indpred IS NULL) = (b.indpred IS NULL) AND x.indisunique = b.indisunique
         AND x.indisvalid AND x.indisclustered = b.indisclustered AND x.indisreplident = b.indisreplident)))
 FROM ours o JOIN body b ON b.indrelid = o.oid JOIN pg_class i ON i.oid = b.indexrelid
 """.replace("{body}", INDEX_BODY.format(schema="n.nspname", table="c.relname"))
+INDEXES = INDEXES.replace("{needs}", NEEDS.format(catalog="pg_class", oid="i.oid"))
 
 # The extension's own triggers are recognised by what they call.
 TRIGGERS = """
@@ -102,10 +115,32 @@ WITH {ours}
 SELECT format('%s, %I', o.name, t.tgname), json_build_object(
     'definition', pg_get_triggerdef(t.oid), 'enabled', t.tgenabled,
     'uncovered chunks', (SELECT count(*) FROM chunk c WHERE c.root = o.oid AND t.tgtype & 1 = 1 AND NOT EXISTS (
-        SELECT FROM pg_trigger x WHERE x.tgrelid = c.relation AND x.tgname = t.tgname)))
+        SELECT FROM pg_trigger x WHERE x.tgrelid = c.relation AND x.tgname = t.tgname AND x.tgenabled = t.tgenabled)),
+    'needs extensions', {needs})
 FROM pg_trigger t JOIN ours o ON o.oid = t.tgrelid
 WHERE NOT t.tgisinternal AND t.tgparentid = 0
   AND ('pg_proc'::regclass, t.tgfoid) NOT IN (SELECT classid, objid FROM member)
+""".replace("{needs}", NEEDS.format(catalog="pg_trigger", oid="t.oid"))
+
+# A partition's copy of a trigger can be in another state than the original.
+PARTITIONS_TRIGGERS = """
+WITH {ours}
+SELECT format('%s, %I', o.name, t.tgname), json_build_object('enabled', t.tgenabled)
+FROM pg_trigger t JOIN ours o ON o.oid = t.tgrelid JOIN pg_trigger p ON p.oid = t.tgparentid AND NOT p.tgisinternal
+"""
+
+DOMAINS = """
+SELECT format('%s, %I', t.oid::regtype, k.conname), json_build_object(
+    'definition', pg_get_constraintdef(k.oid), 'validated', k.convalidated)
+FROM pg_type t JOIN pg_constraint k ON k.contypid = t.oid
+WHERE k.contype = 'c' AND t.typnamespace <> 'information_schema'::regnamespace
+"""
+
+EVENT_TRIGGERS = """
+SELECT e.evtname, json_build_object('event', e.evtevent, 'enabled', e.evtenabled, 'tags', e.evttags,
+    'calls', e.evtfoid::regproc::text)
+FROM pg_event_trigger e
+WHERE ('pg_event_trigger'::regclass, e.oid) NOT IN (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
 """
 
 RULES = """
@@ -235,6 +270,9 @@ PLAIN = {
     "constraints": CONSTRAINTS,
     "indexes": INDEXES,
     "triggers": TRIGGERS,
+    "partitions' triggers": PARTITIONS_TRIGGERS,
+    "domains": DOMAINS,
+    "event triggers": EVENT_TRIGGERS,
     "rules": RULES,
     "policies": POLICIES,
     "statistics objects": STATISTICS,

@@ -139,7 +139,7 @@ class Pool:
 
         Args:
             pair: the versions.
-            sample: ``fill_levels``, ``aggregates`` or ``plain``.
+            sample: a key of ``samples.FILES``.
             scheduler: whether the target's server runs jobs by itself.
         """
         for one in pair.missing():
@@ -187,6 +187,8 @@ class Pool:
     def _target(self, made: Sample, sample: str, source_version: str, version: str) -> None:
         template = f"prepared_{sample}_{source_version}_{version}"
         samples.create_roles(made.target)
+        if sample == "every_kind":
+            samples.create_tablespaces(made.target)
         if not _can_copy(made.target):
             prepare_target(made.source, made.source_db, made.target, made.target_db, version)
             return

@@ -17,10 +17,13 @@ from .servers import Server
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 OWNER = "sensor_admin"
+TABLESPACES = ("kinds_here", "kinds_there")
 READERS = ("sensor_reader", "sensor_writer")
 FILES = {
     "plain": ("plain.sql",),
     "fill_levels": ("plain.sql", "fill_levels.sql"),
+    "every_kind": ("every_kind.sql",),
+    "refused": ("refused.sql",),
     "aggregates": ("plain.sql", "fill_levels.sql", "aggregates.sql"),
 }
 MARK = re.compile(
@@ -55,13 +58,28 @@ def create_roles(server: Server) -> None:
         server.create_role(role)
 
 
+def create_tablespaces(server: Server) -> None:
+    """The tablespaces of every_kind.sql, in the data folder, where everybody may create."""
+    there = {name for (name,) in server.execute(server.maintenance_db, "SELECT spcname FROM pg_catalog.pg_tablespace")}
+    connection = server.connect(server.maintenance_db)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET allow_in_place_tablespaces = on")
+            for name in TABLESPACES:
+                if name not in there:
+                    cursor.execute(f"CREATE TABLESPACE {name} LOCATION ''")
+                    cursor.execute(f"GRANT CREATE ON TABLESPACE {name} TO PUBLIC")
+    finally:
+        connection.close()
+
+
 def load(server: Server, db: str, sample: str, version: str | None = None, *, workers: bool = True) -> str:
     """Create a database that holds a sample, owned by ``sensor_admin``, and return its name.
 
     Args:
         server: where.
         db: the new database's name.
-        sample: ``plain``, ``fill_levels`` or ``aggregates``.
+        sample: a key of ``FILES``.
         version: of TimescaleDB; all but ``plain`` need one.
         workers: False stops the database's scheduler, if the server has one, before the sample's jobs are made.
 
@@ -69,6 +87,8 @@ def load(server: Server, db: str, sample: str, version: str | None = None, *, wo
         RuntimeError: a part of the sample fails; the text names the part.
     """
     create_roles(server)
+    if sample == "every_kind":
+        create_tablespaces(server)
     server.create_database(db, extension_version=version, owner=OWNER)
     if version and not workers:
         server.stop_workers(db)

@@ -103,6 +103,15 @@ _LACKING_KEY = """(
   ) AND k.relid NOT IN (SELECT z.chunk FROM ({keyless}) AS z)
 )"""
 
+# How many chunks have no such row trigger, or have it in another state: made while hooks were off.
+_LACKING_TRIGGER = """(
+  SELECT count(*) FROM chunk AS k
+  JOIN pg_catalog.pg_class AS kc ON kc.oid = k.relid AND kc.relkind = 'r'
+  WHERE k.hypertable_id = r.hypertable_id AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_trigger AS kg
+    WHERE kg.tgrelid = k.relid AND kg.tgname = g.tgname AND kg.tgfoid = g.tgfoid AND kg.tgenabled = g.tgenabled)
+)"""
+
 # One query for each part of the document. A column that older servers lack is taken from the row as JSON.
 _PARTS = {
     "relations": """
@@ -140,6 +149,7 @@ LEFT JOIN pg_catalog.pg_constraint AS c
 SELECT c.oid::int8, c.conrelid::int8 AS relation, n.nspname AS schema, t.typname AS domain, c.conname AS name,
        c.contype AS type, pg_get_constraintdef(c.oid) AS definition, c.conindid::int8 AS index,
        c.confrelid::int8 AS referenced, {_COMMENT.format(row="c", catalog="pg_constraint")},
+       NOT c.conislocal AS inherited,
        CASE WHEN r.hypertable_id IS NULL OR c.contype <> 'f' THEN 0 ELSE {_LACKING_KEY} END AS lacking
 FROM pg_catalog.pg_constraint AS c
 LEFT JOIN relation AS r ON r.oid = c.conrelid
@@ -151,6 +161,7 @@ WHERE (r.oid IS NOT NULL OR n.nspname !~ '^pg_' AND n.nspname <> 'information_sc
 SELECT g.oid::int8, g.tgrelid::int8 AS relation, g.tgname AS name, pg_get_triggerdef(g.oid, false) AS definition,
        g.tgenabled AS enabled, {{clone}} AS clone,
        n.nspname AS function_schema, p.proname AS function, encode(g.tgargs, 'escape') AS arguments,
+       CASE WHEN r.hypertable_id IS NULL OR g.tgtype & 1 = 0 THEN 0 ELSE {_LACKING_TRIGGER} END AS lacking,
        {_COMMENT.format(row="g", catalog="pg_trigger")}
 FROM relation AS r
 JOIN pg_catalog.pg_trigger AS g ON g.tgrelid = r.oid
@@ -209,8 +220,7 @@ FROM pg_catalog.pg_publication AS p""",
 SELECT x.oid::int8, p.pubname AS publication, x.prrelid::int8 AS relation,
        {publication_filter} AS filter,
        (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = x.prrelid AND a.attnum::text = ANY (string_to_array(to_jsonb(x) ->> 'prattrs', ' ')))
-       AS columns
+        WHERE a.attrelid = x.prrelid AND to_jsonb(x) -> 'prattrs' @> to_jsonb(a.attnum)) AS columns
 FROM pg_catalog.pg_publication_rel AS x
 JOIN pg_catalog.pg_publication AS p ON p.oid = x.prpubid
 JOIN relation AS r ON r.oid = x.prrelid""",
@@ -231,7 +241,20 @@ FROM chunk AS k
 JOIN pg_catalog.pg_class AS c ON c.oid = k.relid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE NOT EXISTS (SELECT FROM hidden_schema AS s WHERE s.oid = n.oid)""",
-    "tablespaces": "SELECT s.spcname AS name FROM pg_catalog.pg_tablespace AS s",
+    "tablespaces": """
+SELECT s.spcname AS name, s.oid = d.dattablespace AS standard
+FROM pg_catalog.pg_tablespace AS s
+JOIN pg_catalog.pg_database AS d ON d.datname = current_database()""",
+    "role": """
+SELECT r.rolsuper AS superuser, r.rolsuper OR EXISTS (SELECT FROM pg_catalog.pg_roles AS g
+  WHERE g.rolname = 'pg_create_subscription' AND pg_has_role(g.oid, 'USAGE')) AS may_subscribe
+FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user""",
+    # ALTER INDEX / TRIGGER … DEPENDS ON EXTENSION (PostgreSQL 13 and later print it)
+    "extension_dependencies": """
+SELECT d.classid::int8 AS class, d.objid::int8 AS object, e.extname AS extension
+FROM pg_catalog.pg_extension AS e
+JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid
+WHERE d.deptype = 'x' ORDER BY e.extname""",
 }
 
 _PUBLICATION_SCHEMAS = """

@@ -38,7 +38,7 @@ def done_when(thing: Thing) -> str:
     values = {
         "schema": literal(identity.schema),
         "name": literal(identity.name),
-        "definition": literal(thing.definition),
+        "definition": literal(thing.printed or thing.definition),
     }
     if identity.kind == "index":
         return statement(_INDEX, **values)

@@ -32,6 +32,8 @@ def removal(identity: Identity, relation: Name | None) -> tuple[str, ...] | None
         return ()
     if kind == "event_trigger":
         return (statement("DROP EVENT TRIGGER {}", name),)
+    if relation is None and kind == "check":
+        return (statement("ALTER DOMAIN {} DROP CONSTRAINT {}", identifier(identity.schema, identity.table), name),)
     if relation is None:
         return None
     table = identifier(*relation)

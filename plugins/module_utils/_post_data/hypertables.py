@@ -160,7 +160,8 @@ def _trigger_state(case: _Case) -> Refusal | None:
 
 
 def _row_security(case: _Case) -> Refusal | None:
-    if case.identity.kind not in ("policy", "row_security") or not case.table.columnstore:
+    # A policy is taken, and does nothing until row security is enabled.
+    if case.identity.kind != "row_security" or not case.table.columnstore:
         return None
     return Refusal("Row security and columnstore (compression) exclude each other on a hypertable.", _COLUMNSTORE_HINT)
 

@@ -48,6 +48,7 @@ CONSTRAINTS = {
     "n": "not_null",
 }
 _STATES = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS", "O": "ENABLE"}
+_WHOLE_IDENTITIES = {"f": "REPLICA IDENTITY FULL", "n": "REPLICA IDENTITY NOTHING"}  # these come with the table
 # Triggers that TimescaleDB made on hypertables up to 2.22, known by the function they call.
 _OWN_SCHEMAS = ("_timescaledb_internal", "_timescaledb_functions")
 OWN_FUNCTIONS = ("insert_blocker", "continuous_agg_invalidation_trigger")
@@ -88,12 +89,13 @@ class Thing:
     """An object of the section.
 
     :param definition: the text that is compared.
+    :param printed: how the server prints it, where that says less: not an index's tablespace, for example.
     :param relation: what it belongs to, None for objects of the database.
     :param reads: further relations it needs (a rule's, a policy's, a foreign key's other table).
     :param valid: False for an index that a failed build left behind, or that chunks lack.
-    :param lacking: how many chunks of the hypertable have no such index or foreign key.
+    :param lacking: how many chunks of the hypertable have no such index, foreign key or row trigger.
     :param own: it is TimescaleDB's own.
-    :param inherited: a partition's copy of its parent's trigger.
+    :param inherited: a copy of what a parent has: a partition's trigger and its state, a child's check.
     """
 
     identity: Identity
@@ -104,6 +106,7 @@ class Thing:
     lacking: int = 0
     own: bool = False
     inherited: bool = False
+    printed: str = ""
 
 
 class Inventory:
@@ -112,14 +115,26 @@ class Inventory:
     :ivar things: by identity.
     :ivar by_oid: identity by (oid of the system catalog, oid), for the archive's entries.
     :ivar relations: by schema and name.
+    :ivar superuser: the role that reads is one.
+    :ivar may_subscribe: it may create subscriptions.
+
+    :param place: the target's name for a tablespace, empty for the database's own.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, place: t.Callable[[str], str] = str) -> None:
         self.things: dict[Identity, Thing] = {}
         self.by_oid: dict[tuple[int, int], Identity] = {}
         self.names: dict[int, Name] = {row["oid"]: (row["schema"], row["name"]) for row in document["relations"]}
         self.relations = dict(map(self._relation, document["relations"]))
         self.tablespaces = {row["name"] for row in document["tablespaces"]}
+        self.standard_tablespace = next((row["name"] for row in document["tablespaces"] if row.get("standard")), "")
+        role: dict[str, t.Any] = next(iter(document.get("role", ())), {})
+        self.superuser, self.may_subscribe = role.get("superuser", True), role.get("may_subscribe", True)
+        self._place = place
+        self._extensions: dict[tuple[int, int], str] = {}
+        for row in document.get("extension_dependencies", ()):
+            on = (row["class"], row["object"])
+            self._extensions[on] = f"{self._extensions.get(on, '')} DEPENDS ON EXTENSION {row['extension']}"
         self.chunks = {(row["schema"], row["name"]) for row in document["chunks"]}
         self.strays: list[tuple[Name, str, str]] = []
         self._reads = {
@@ -169,7 +184,9 @@ class Inventory:
             # A partitioned index is invalid until its last partition is attached: that is work left, not damage.
             valid = row["valid"] or self.relations[relation].kind == "p"
             lacking = int(row.get("lacking") or 0)
-            made = Thing(identity, row["definition"], relation, valid=valid and not lacking, lacking=lacking)
+            definition = row["definition"] + self._beyond("indexes", row)
+            printed = row["definition"]
+            made = Thing(identity, definition, relation, valid=valid and not lacking, lacking=lacking, printed=printed)
             self._add(made, "indexes", row["oid"], row["comment"])
         elif row["comment"] is not None:
             self._add(Thing(comment_on(identity), row["comment"], relation))
@@ -197,10 +214,22 @@ class Inventory:
         reads = (referenced,) if referenced else ()
         own_index = row["type"] in ("p", "u", "x")
         index = self._indexes_by_oid.get(row["index"]) if own_index else None
-        options = f" WITH ({index['options']})" if index and index["options"] else ""
         lacking = int((index or row).get("lacking") or 0)
-        thing = Thing(identity, row["definition"] + options, relation, reads, lacking=lacking)
+        inherited = row["type"] in ("c", "n") and bool(row.get("inherited"))
+        printed = row["definition"]
+        definition = printed + (self._beyond("indexes", index, options=row["type"] != "x") if index else "")
+        thing = Thing(identity, definition, relation, reads, inherited=inherited, lacking=lacking, printed=printed)
         self._add(thing, "constraints", row["oid"], row["comment"])
+
+    def _beyond(self, part: str, row: dict[str, t.Any], *, options: bool = False) -> str:
+        """What an object has besides what the server's own text of it tells.
+
+        :param options: also the storage parameters, which a key's text lacks.
+        """
+        text = f" WITH ({row['options']})" if options and row["options"] else ""
+        tablespace = self._place(row.get("tablespace") or "")
+        text += f" TABLESPACE {quote_identifier(tablespace)}" if tablespace else ""
+        return text + self._extensions.get((CATALOGS[part], row["oid"]), "")
 
     def _triggers(self, row: dict[str, t.Any]) -> None:
         schema, table = relation = self.names[row["relation"]]
@@ -208,11 +237,16 @@ class Inventory:
         own = row["function_schema"] in _OWN_SCHEMAS and row["function"] in OWN_FUNCTIONS
         if own:
             self._note_stray(row, relation)
-        definition = _PROCEDURE.sub(" EXECUTE FUNCTION ", row["definition"], count=1)
-        thing = Thing(identity, definition, relation, own=own, inherited=row["clone"])
+        definition = _PROCEDURE.sub(" EXECUTE FUNCTION ", row["definition"], count=1) + self._beyond("triggers", row)
+        lacking = int(row.get("lacking") or 0)
+        copy = bool(row["clone"])
+        thing = Thing(
+            identity, definition, relation, lacking=lacking, own=own, inherited=copy, printed=row["definition"]
+        )
         self._add(thing, "triggers", row["oid"], row["comment"])
-        if not own and (row["enabled"] != "O" or row["clone"]):
-            self._add(Thing(Identity("trigger_state", schema, row["name"], table), _STATES[row["enabled"]], relation))
+        if not own and (row["enabled"] != "O" or copy):
+            named = Identity("trigger_state", schema, row["name"], table)
+            self._add(Thing(named, _STATES[row["enabled"]], relation, inherited=copy))
 
     def _note_stray(self, row: dict[str, t.Any], relation: Name) -> None:
         hypertable = self._hypertable_ids[row["relation"]]
@@ -249,6 +283,9 @@ class Inventory:
         rules = {row["relation"]: row["rule"] for row in document["matviews"]}
         for row in document["relations"]:
             schema, table = relation = self.names[row["oid"]]
+            if row["replica_identity"] in _WHOLE_IDENTITIES:
+                text = _WHOLE_IDENTITIES[row["replica_identity"]]
+                self._add(Thing(Identity("replica_identity", schema, table), text, relation))
             if row["row_security"]:
                 self._add(Thing(Identity("row_security", schema, table), "ENABLE ROW LEVEL SECURITY", relation))
             if row["kind"] == "m" and row["populated"]:

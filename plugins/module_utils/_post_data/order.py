@@ -15,7 +15,7 @@ from .._sql import quote_identifier
 from .objects import Inventory, Name, Relation, Thing
 from .wanted import Item
 
-__all__ = ["dotted", "locks", "put_last", "weight_of"]
+__all__ = ["ancestors", "dotted", "locks", "put_last", "weight_of"]
 
 _BUILDS = ("index", "primary_key", "unique", "exclude", "foreign_key", "check", "refresh")
 # CREATE INDEX lets other index builds of its table run; everything else here does not (PostgreSQL manual, 13.3.1).
@@ -41,7 +41,7 @@ def locks(item: Item, thing: Thing, target: Inventory, *, rebuilds: bool) -> tup
     both = item.identity.kind == "foreign_key"
     held = [] if item.identity.kind in _SIDE_BY_SIDE and not rebuilds else own + list(thing.reads if both else ())
     others = [name for name in (*own, *thing.reads) if name not in held]
-    above = [parent for name in (*held, *others) for parent in _ancestors(name, target)]
+    above = [parent for name in (*held, *others) for parent in ancestors(name, target)]
     exclusive = tuple(dict.fromkeys(dotted(name) for name in held))
     shared = dict.fromkeys(dotted(name) for name in (*others, *above))
     return exclusive, tuple(name for name in shared if name not in exclusive)
@@ -62,7 +62,8 @@ def dotted(name: Name) -> str:
     return ".".join(quote_identifier(part) for part in name)
 
 
-def _ancestors(name: Name, target: Inventory) -> t.Iterator[Name]:
+def ancestors(name: Name, target: Inventory) -> t.Iterator[Name]:
+    """The partitioned tables that a partition stands under, the nearest first."""
     relation: Relation | None = target.relations.get(name)
     while relation is not None and relation.parent is not None:
         yield relation.parent

@@ -15,13 +15,15 @@ import typing as t
 from .._connection import Facts
 from .._plan import Finding, Identity, Plan, Step
 from .._sql import identifier, quote_identifier, statement
+from .._versions import PG_OPERATOR_CLASS_PARAMETERS
 from . import hypertables, keys, scanner
 from .checks import done_when
 from .exchange import OVERWRITES, removal, renaming
 from .indexes import chunk_build, chunk_done, per_chunk, why_plain
 from .objects import CONSTRAINTS, Inventory, Name, Relation, Thing, shape
-from .order import dotted, locks, put_last, weight_of
-from .selection import Options, left_out
+from .order import ancestors, dotted, locks, put_last, weight_of
+from .selection import OPT_IN, Options, left_out
+from .unnamed import differences
 from .wanted import Item
 
 __all__ = ["make_plan"]
@@ -29,11 +31,14 @@ __all__ = ["make_plan"]
 # Bytes of a relation up to which a statement is small.
 _SMALL = 1024 * 1024
 _ALONE = ("refresh", "subscription")  # may take long whatever its size, or cannot run in a transaction block
+_OPERATOR_CLASS_PARAMETERS = re.compile(r"(?<! WITH) \(\w+=")
 _SECRET = re.compile(r"pass|://[^/\s']*:[^/\s']*@", re.IGNORECASE)  # of a subscription's connection string
 # What stands on an object by its name, though it is an entry of its own in the archive.
 _STAND_ON = ("comment", "index_attach")
 _NAMED_ALIKE = ("index", "primary_key", "unique", "exclude", "foreign_key")
+_WITH_INDEX = ("index", "primary_key", "unique", "exclude")
 _PASSES_ON = ("unsupported", "pending", "skipped")
+_COMPARE = "Compare both with --diff, then change or drop the target's."
 
 
 def make_plan(
@@ -46,6 +51,7 @@ def make_plan(
     planner = _Planner(source, target, target_facts, options)
     for item in items:
         planner.look_at(item)
+    planner.look_besides()
     put_last(planner.plan.steps)
     planner.plan.warnings += [
         f"The target's table {schema}.{table} carries the trigger {name}, which TimescaleDB made for another table or"
@@ -75,6 +81,8 @@ class _Planner:
         self._shapes: dict[Name, dict[str, Thing]] | None = None
         self._remade: set[int] = set()  # entries whose object is dropped and made again: what stands on it goes too
         self._elsewhere: dict[int, str] = {}  # entries whose object the target has under another name
+        self._compared: set[Identity] = set()
+        self._taken = _names_taken(target)
 
     def look_at(self, item: Item) -> None:
         """Give one item its step or its finding."""
@@ -96,17 +104,34 @@ class _Planner:
                 "Give the source too, or a newer dump_file if the source has changed since.",
             )
             return
+        self._compared.add(item.identity)
         self._compare(item, item.thing)
+
+    def look_besides(self) -> None:
+        """Give what the archive has no entry for its finding, or its step where it is to be replaced."""
+        for one in differences(self._compared, self.source, self.target):
+            if self.options.kinds and one.identity.kind not in self.options.kinds:
+                continue
+            reason = "The target's definition differs from the source's." if one.after else "Only the target has it."
+            if self.options.on_drift == "replace" and one.remedy:
+                on = (dotted(one.relation),) if one.relation else ()
+                step = Step(one.identity, "alter", one.remedy, reason, key=_key(one.identity), exclusive=on)
+                step.before, step.depends_on = one.before, self._parents_triggers(one.identity)
+                self.plan.steps.append(step)
+                continue
+            hint = "Take it back on the target, or set on_drift: replace." if not one.after else _COMPARE
+            self.plan.findings.append(Finding(one.identity, "drifted", reason, hint, one.before, one.after))
 
     def _compare(self, item: Item, thing: Thing) -> None:
         there = self.target.things.get(item.identity)
+        self._note_lost_parameters(thing)
         on = [number for number in self._needs(item) if item.identity.kind in _STAND_ON or not item.main]
         if any(number in self._remade for number in on):
             self._missing(item, thing, None)
         elif there is None and any(number in self._elsewhere for number in on):
             other = next(self._elsewhere[number] for number in on if number in self._elsewhere)
             self._drifted(item, thing, None, f"The target has what it stands on under the name {other}.")
-        elif there is not None and there.lacking and item.identity.kind in CONSTRAINTS.values():
+        elif there is not None and there.lacking and item.identity.kind in (*CONSTRAINTS.values(), "trigger"):
             self._drifted(item, thing, there, f"{there.lacking} chunks lack it.")
         elif there is not None and self._state_differs(item):
             state = self.target.things[dataclasses.replace(item.identity, kind=f"{item.identity.kind}_state")]
@@ -115,8 +140,14 @@ class _Planner:
             self._settle(item, "present")
         elif there is not None and there.valid and not self._is_placeholder(item, there):
             self._differs(item, thing, there)
+        elif there is None and (taken := self._taken_by(item.identity)) is not None:
+            self._drifted(item, thing, None, f"The name is taken: the target has {taken.label}.")
         else:
             self._missing(item, thing, there)
+
+    def _taken_by(self, identity: Identity) -> Identity | None:
+        """What the target has of another kind, or on another table, under the name that only one of them can have."""
+        return next((self._taken[name] for name in _unique_names(identity) if name in self._taken), None)
 
     def _is_placeholder(self, item: Item, there: Thing) -> bool:
         """Whether a view still has the empty body that pg_dump gives it in pre-data when its real one must wait."""
@@ -153,7 +184,7 @@ class _Planner:
                 self._remade.update([item.entry.dump_id] if drop else [])
                 return
             reason = f"{reason} {refused[1]}"
-        hint = "Compare both with --diff, then change or drop the target's, or set on_drift: replace."
+        hint = _COMPARE if self.options.on_drift == "replace" else f"{_COMPARE} Or set on_drift: replace."
         self._settle(item, "drifted", reason, hint, before, thing.definition)
 
     def _validate(self, item: Item, thing: Thing, there: Thing) -> None:
@@ -166,6 +197,12 @@ class _Planner:
         self._step(item, thing, (text,), "alter", "It is there but not validated.", there.definition)
 
     def _missing(self, item: Item, thing: Thing, there: Thing | None) -> None:
+        if item.identity.kind == "index_attach":
+            needed = [verdict for number in self._needs(item) for verdict in self.verdicts.get(number, ())]
+            differs = next((verdict for verdict in needed if verdict.outcome == "drifted"), None)
+            if differs is not None:
+                self._drifted(item, thing, None, f"It needs {differs.label}, which differs.")
+                return
         refused = self._blocked_by(item) or self._relations_missing(item, thing) or self._refused(item, thing)
         if refused is not None:
             self._settle(item, *refused)
@@ -184,6 +221,17 @@ class _Planner:
             self._remade.add(item.entry.dump_id)
             return
         self._step(item, thing, texts, action, self._why_plain(item, thing))
+
+    def _note_lost_parameters(self, thing: Thing) -> None:
+        """Say what TimescaleDB (2.17 to 2.29, chunk_index.c) loses of an index where PostgreSQL is 17 or later."""
+        table = self.target.relations.get(thing.relation) if thing.relation else None
+        if table is None or not table.is_hypertable or self.facts.server_version < PG_OPERATOR_CLASS_PARAMETERS:
+            return
+        if thing.identity.kind == "index" and _OPERATOR_CLASS_PARAMETERS.search(thing.definition):
+            self.plan.warnings.append(
+                f"TimescaleDB makes the indexes of chunks without operator class parameters on PostgreSQL 17 and later:"
+                f" {thing.identity.label} has them on the hypertable alone."
+            )
 
     # -- why not ---------------------------------------------------------------------------------------------------
 
@@ -221,9 +269,24 @@ class _Planner:
         relation = self.source.relations.get(name)
         return relation is not None and relation.on_aggregate
 
+    def _above_the_role(self, thing: Thing) -> tuple[str, ...] | None:
+        """What only a superuser creates (PostgreSQL manual, CREATE EVENT TRIGGER, PUBLICATION and SUBSCRIPTION)."""
+        kind, everything = thing.identity.kind, "puballtables" in thing.definition
+        needs = kind in ("event_trigger", "publication_schema") or (kind == "publication" and everything)
+        if not needs and (kind != "subscription" or self.target.may_subscribe):
+            return None
+        if needs and self.target.superuser:
+            return None
+        who = "a superuser" if needs else "a superuser or a member of pg_create_subscription (PostgreSQL 16 and later)"
+        hint = f"Run this task once more as {who}, or leave {OPT_IN[kind]} out of include."
+        return "unsupported", f"Only {who} can create it.", hint
+
     def _refused(self, item: Item, thing: Thing) -> tuple[str, ...] | None:
         if item.identity.kind == "subscription" and _SECRET.search("".join(item.statements)):
             return "unsupported", "Its connection string holds a password.", "Create it by hand."
+        above = self._above_the_role(thing)
+        if above is not None:
+            return above
         found = hypertables.refusal(item.identity, thing, self.target.relations, self.facts.timescale)
         state = self.source.things.get(dataclasses.replace(item.identity, kind="trigger_state"))
         if found is None and item.identity.kind == "trigger" and state and state.definition != "ENABLE ALWAYS":
@@ -279,6 +342,8 @@ class _Planner:
         if item.identity.kind != "index" or not item.main or table is None or not table.is_hypertable:
             return False
         if there is not None or version is None or why_plain(self.options.strategy, table, thing) is not None:
+            return False
+        if len(item.statements) > 1:  # DEPENDS ON EXTENSION
             return False
         build = chunk_build(table.name, thing, self.options.strategy, version)
         last = self._step(item, thing, (build.last,), "create")
@@ -379,8 +444,17 @@ class _Planner:
         return step
 
     def _depends_on(self, item: Item) -> tuple[str, ...]:
-        keys = (verdict.key for number in self._needs(item) for verdict in self.verdicts.get(number, ()))
+        keys = [verdict.key for number in self._needs(item) for verdict in self.verdicts.get(number, ())]
+        keys += self._parents_triggers(item.identity)
         return tuple(dict.fromkeys(key for key in keys if key))
+
+    def _parents_triggers(self, identity: Identity) -> tuple[str, ...]:
+        """Steps of the trigger that a partition's is a copy of: it comes and is set with its parent's."""
+        if identity.kind != "trigger_state":
+            return ()
+        above = ancestors((identity.schema, identity.table), self.target)
+        kinds = ("trigger", "trigger_state")
+        return tuple(_key(Identity(kind, *name[:1], identity.name, name[1])) for name in above for kind in kinds)
 
     def _tablespace(self, item: Item) -> dict[str, str]:
         wanted = item.entry.tablespace
@@ -388,7 +462,7 @@ class _Planner:
             return {}
         name = self.options.tablespaces.get(wanted, wanted)
         if name in self.target.tablespaces:
-            return {"default_tablespace": quote_identifier(name)}
+            return {"default_tablespace": name}  # the setting takes a name without quotes
         text = f"The target has no tablespace {name}: its objects are put into the default one (see tablespace_map)."
         if text not in self.plan.warnings:
             self.plan.warnings.append(text)
@@ -409,10 +483,25 @@ class _Planner:
 
 def _shape(thing: Thing) -> str:
     """What two objects of a table have in common when only their names differ."""
-    kind = thing.identity.kind
+    kind, text = thing.identity.kind, thing.printed or thing.definition
     if kind == "primary_key":
         return kind
-    return f"{kind} {shape(thing.definition) if kind == 'index' else thing.definition}"
+    return f"{kind} {shape(text) if kind == 'index' else text}"
+
+
+def _unique_names(identity: Identity) -> t.Iterator[tuple[str, ...]]:
+    """Names that no other object can have: an index's among the schema's relations, a constraint's on its table."""
+    if identity.kind in _WITH_INDEX:
+        yield (identity.schema, identity.name)
+    if identity.kind in CONSTRAINTS.values():
+        yield (identity.schema, identity.table, identity.name)
+
+
+def _names_taken(target: Inventory) -> dict[tuple[str, ...], Identity]:
+    taken: dict[tuple[str, ...], Identity] = {name: Identity("relation", *name) for name in target.relations}
+    for identity in target.things:
+        taken.update((name, identity) for name in _unique_names(identity))
+    return taken
 
 
 def _damage(there: Thing) -> str:

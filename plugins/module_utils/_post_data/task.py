@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,7 @@ def plan_of(session: Session, options: Options, resources: Resources) -> Plan:
     :param resources: the target's.
     :raises BadInput: the archive cannot be made or read.
     """
-    items, source, target = _read(session.target, lambda: _archive(session), lambda: _document(session))
+    items, source, target = _read(session.target, lambda: _archive(session), lambda: _document(session), options)
     if options.strategy.choice in ("auto", "chunk"):
         strategy = dataclasses.replace(options.strategy, chunks=read_chunks(session.target))
         options = dataclasses.replace(options, strategy=strategy)
@@ -70,10 +71,12 @@ def compare(source: Database, target: Database, options: Options, client_path: s
     :raises BadInput: there is no fitting pg_dump.
     :raises TimescaleError: pg_dump failed.
     """
-    items, wanted, existing = _read(target, lambda: dumped(source, "", client_path=client_path), lambda: read(source))
+    make_archive = functools.partial(dumped, source, "", client_path=client_path)
+    items, wanted, existing = _read(target, make_archive, lambda: read(source), options)
     plan = make_plan(items, wanted, existing, target.facts, options)
     plan.warnings += _not_in_archive(items, wanted, None, options)
-    plan.findings += _surplus(wanted, existing, options)
+    told = {finding.object for finding in plan.findings}
+    plan.findings += [one for one in _surplus(wanted, existing, options) if one.object not in told]
     return plan
 
 
@@ -94,7 +97,10 @@ def _surplus(source: Inventory, target: Inventory, options: Options) -> list[Fin
 
 
 def _read(
-    target: Database, make_archive: t.Callable[[], Archive], read_source: t.Callable[[], Document | None]
+    target: Database,
+    make_archive: t.Callable[[], Archive],
+    read_source: t.Callable[[], Document | None],
+    options: Options,
 ) -> tuple[list[Item], Inventory, Inventory]:
     """Three waits that have nothing to do with each other: pg_dump, the source's catalog, the target's."""
     with ThreadPoolExecutor(max_workers=2) as others:
@@ -102,12 +108,19 @@ def _read(
         making = others.submit(make_archive)
         # pg_dump takes longest: meanwhile all that does not need its archive.
         document = read_source()
-        described = Inventory(document) if document is not None else None
         existing = Inventory(reading.result())
+        place = functools.partial(_place, options, existing)
+        described = Inventory(document, place) if document is not None else None
         archive = making.result()
-    source = described or Inventory(document_of(archive))
+    source = described or Inventory(document_of(archive), place)
     settle(target, source, existing)
     return wanted_items(archive, source), source, existing
+
+
+def _place(options: Options, target: Inventory, tablespace: str) -> str:
+    """Where an index of the source's tablespace belongs on the target, empty for the database's own tablespace."""
+    name = options.tablespaces.get(tablespace, tablespace)
+    return name if name in target.tablespaces and name != target.standard_tablespace else ""
 
 
 def _document(session: Session) -> Document | None:
@@ -155,8 +168,6 @@ def _in_section(source: Inventory, identity: Identity, options: Options) -> bool
     thing = source.things[identity]
     if thing.own or thing.inherited or identity.name == "_RETURN" or not options.in_schemas(identity.schema):
         return False
-    if identity.kind == "trigger_state":
-        return thing.definition != "ENABLE"
     if identity.kind == "comment":  # of what is in the section itself
         kind, _blank, name = identity.name.partition(" ")
         on = CONSTRAINTS.values() if kind == "constraint" else (kind,)
@@ -166,6 +177,8 @@ def _in_section(source: Inventory, identity: Identity, options: Options) -> bool
         )
     if identity.kind in ("check", "not_null"):  # a validated one comes with its table
         return thing.definition.endswith("NOT VALID")
+    if identity.kind == "replica_identity":  # others come with the table
+        return not thing.definition.startswith("REPLICA IDENTITY ")
     return identity.kind not in OPT_IN or OPT_IN[identity.kind] in options.include
 
 

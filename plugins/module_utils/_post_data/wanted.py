@@ -120,6 +120,8 @@ def _items(entry: Entry, main: Identity, source: Inventory) -> t.Iterator[Item]:
 
 def _besides(text: str, main: Identity) -> Identity | None:
     """What a statement sets besides creating the entry's object."""
+    if scanner.holds(text, "DEPENDS", "ON", "EXTENSION"):
+        return main
     words = [token for token, _number in zip(scanner.tokens(text), range(2))]
     if len(words) == 2 and words[0].is_word("ALTER") and words[1].is_word("INDEX", "STATISTICS"):
         if main.kind == "index_attach":
