@@ -38,7 +38,7 @@ def compare_objects(source: Database, target: Database, options: Options) -> Pla
 
     What cannot be compared, for want of pg_dump for example, is a finding with the outcome ``failed``.
 
-    :param options: include, schemas, exclude_schemas, owner_map, jobs_scheduled, client_path.
+    :param options: include, schemas, exclude_schemas, owner_map, tablespace_map, jobs_scheduled, client_path.
     :raises Interrupted: the run was told to stop.
     """
     parts = {"timescale_post_data": _post_data}
@@ -67,6 +67,7 @@ def _post_data(source: Database, target: Database, options: Options) -> Plan:
         schemas=tuple(options["schemas"]),
         exclude_schemas=tuple(options["exclude_schemas"]),
         include=tuple(options["include"]),
+        tablespaces=options["tablespace_map"],
     )
     return compare_post_data(source, target, chosen, options["client_path"] or "")
 

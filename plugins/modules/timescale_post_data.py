@@ -29,6 +29,8 @@ description:
   - The triggers C(ts_insert_blocker) and C(ts_cagg_invalidation_trigger), known by the function they call, belong to
     TimescaleDB and are never restored. Stray ones on the target are named in a warning.
   - What a hypertable of the target's version refuses is found before anything is changed.
+  - TimescaleDB makes the indexes of chunks without operator class parameters on PostgreSQL 17 and later. An index of a
+    hypertable that has such parameters is named in a warning.
   - TimescaleDB's schemas and chunks are known by membership. A schema of yours that begins with C(_timescaledb) is
     moved like any other.
   - Works where neither side has TimescaleDB too. A target without the extension is refused when the source has it,
@@ -53,6 +55,8 @@ options:
     description:
       - Kinds that reach beyond the database's tables and are only moved when named here.
       - Subscriptions are created disabled. One whose connection string holds a password is V(unsupported).
+      - Event triggers, and publications of all tables or of whole schemas, need a superuser on the target;
+        subscriptions one, or a member of C(pg_create_subscription). For another role they are V(unsupported).
     type: list
     elements: str
     choices: [default_privileges, event_triggers, publications, subscriptions]
@@ -142,7 +146,8 @@ options:
   tablespace_map:
     description:
       - The target's name for a tablespace of the source. One that is not named keeps its name.
-      - Where the target lacks the tablespace, the object is put into the default one, with a warning.
+      - Where the target lacks the tablespace, the object is put into the database's own, with a warning.
+      - An index that is in another tablespace than this tells is V(drifted).
     type: dict
     default: {}
   index_strategy:
@@ -171,7 +176,10 @@ options:
   on_drift:
     description:
       - What to do when the target has an object of that name with another definition, or the same index under another
-        name.
+        name. Storage parameters, tablespaces and C(DEPENDS ON EXTENSION) are part of the definition.
+      - So are marks, states, statistics targets and comments that the target has set where the source has the default.
+      - What the target still has by default (a trigger enabled, no C(CLUSTER ON) …) counts as work that is left and is
+        set in any case.
       - V(warn) leaves it as it is. V(fail) changes nothing.
       - V(replace) takes the target's away and creates the source's in one transaction, so that a failure leaves the
         target's as it was. An index or constraint that only has another name is renamed.

@@ -73,6 +73,12 @@ options:
       - A role that is not named stands for itself.
     type: dict
     default: {}
+  tablespace_map:
+    description:
+      - The target's name for a tablespace of the source, as for M(dbops.timescale.timescale_post_data).
+      - An index whose tablespace the target lacks is expected in the database's own.
+    type: dict
+    default: {}
   include:
     description:
       - Kinds of objects that V(objects) compares only when they are named here, as
@@ -349,6 +355,7 @@ def main() -> t.NoReturn:
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_schemas": {"type": "list", "elements": "str", "default": []},
             "owner_map": {"type": "dict", "default": {}},
+            "tablespace_map": {"type": "dict", "default": {}},
             "include": {"type": "list", "elements": "str", "choices": sorted(set(OPT_IN.values())), "default": []},
             "jobs_scheduled": {"type": "bool", "default": True},
             "known": {"type": "list", "elements": "dict", "default": []},

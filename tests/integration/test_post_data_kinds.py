@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -59,10 +60,11 @@ def _differences(sample: Sample) -> list[str]:
         return catalog.compare(source, target, tablespaces=RENAMED)
 
 
-def test_every_kind_arrives(servers: Pool, pair: Pair) -> None:
-    """Four beats as a plain owner."""
+def test_every_kind_arrives(servers: Pool, pair: Pair, tmp_path: Path) -> None:
+    """Four beats as a plain owner; then the archive alone finds everything there."""
     sample = servers.fresh(pair, "every_kind")
-    arguments = {**sample.login(), "include": INCLUDE, "tablespace_map": RENAMED}
+    login = {**sample.login(), "tablespace_map": RENAMED, "dump_file": str(tmp_path / "kept.dump")}
+    arguments = {**login, "include": INCLUDE}
     try:
         before = _differences(sample)
         checked = run_module("timescale_post_data", arguments, check=True)
@@ -76,6 +78,9 @@ def test_every_kind_arrives(servers: Pool, pair: Pair) -> None:
             assert again["diff"] == {"before": "", "after": ""}
         kinds = {entry["kind"] for entry in ran["objects"]}
         assert kinds >= EVERY_KIND
+        login.pop("source")
+        alone = run_module("timescale_post_data", login)
+        assert (alone.get("msg"), alone["changed"], set(_outcomes(alone))) == (None, False, {"present"})
     finally:
         sample.drop()
 

@@ -94,6 +94,7 @@ class Thing:
     :param reads: further relations it needs (a rule's, a policy's, a foreign key's other table).
     :param valid: False for an index that a failed build left behind, or that chunks lack.
     :param lacking: how many chunks of the hypertable have no such index, foreign key or row trigger.
+    :param whole: False for a partitioned index that is not valid: a partition's is not attached, or that was lost.
     :param own: it is TimescaleDB's own.
     :param inherited: a copy of what a parent has: a partition's trigger and its state, a child's check.
     """
@@ -104,6 +105,7 @@ class Thing:
     reads: tuple[Name, ...] = ()
     valid: bool = True
     lacking: int = 0
+    whole: bool = True
     own: bool = False
     inherited: bool = False
     printed: str = ""
@@ -115,6 +117,7 @@ class Inventory:
     :ivar things: by identity.
     :ivar by_oid: identity by (oid of the system catalog, oid), for the archive's entries.
     :ivar relations: by schema and name.
+    :ivar from_archive: it tells what the section holds, and nothing of the tables.
     :ivar superuser: the role that reads is one.
     :ivar may_subscribe: it may create subscriptions.
 
@@ -129,6 +132,7 @@ class Inventory:
         self.tablespaces = {row["name"] for row in document["tablespaces"]}
         self.standard_tablespace = next((row["name"] for row in document["tablespaces"] if row.get("standard")), "")
         role: dict[str, t.Any] = next(iter(document.get("role", ())), {})
+        self.from_archive = bool(document.get("archive"))
         self.superuser, self.may_subscribe = role.get("superuser", True), role.get("may_subscribe", True)
         self._place = place
         self._extensions: dict[tuple[int, int], str] = {}
@@ -185,8 +189,8 @@ class Inventory:
             valid = row["valid"] or self.relations[relation].kind == "p"
             lacking = int(row.get("lacking") or 0)
             definition = row["definition"] + self._beyond("indexes", row)
-            printed = row["definition"]
-            made = Thing(identity, definition, relation, valid=valid and not lacking, lacking=lacking, printed=printed)
+            made = Thing(identity, definition, relation, valid=valid and not lacking, lacking=lacking)
+            made = dataclasses.replace(made, whole=row["valid"], printed=row["definition"])
             self._add(made, "indexes", row["oid"], row["comment"])
         elif row["comment"] is not None:
             self._add(Thing(comment_on(identity), row["comment"], relation))
@@ -219,6 +223,7 @@ class Inventory:
         printed = row["definition"]
         definition = printed + (self._beyond("indexes", index, options=row["type"] != "x") if index else "")
         thing = Thing(identity, definition, relation, reads, inherited=inherited, lacking=lacking, printed=printed)
+        thing = dataclasses.replace(thing, whole=index is None or index["valid"])
         self._add(thing, "constraints", row["oid"], row["comment"])
 
     def _beyond(self, part: str, row: dict[str, t.Any], *, options: bool = False) -> str:
@@ -283,7 +288,7 @@ class Inventory:
         rules = {row["relation"]: row["rule"] for row in document["matviews"]}
         for row in document["relations"]:
             schema, table = relation = self.names[row["oid"]]
-            if row["replica_identity"] in _WHOLE_IDENTITIES:
+            if row["replica_identity"] in _WHOLE_IDENTITIES and row["kind"] in ("r", "p"):
                 text = _WHOLE_IDENTITIES[row["replica_identity"]]
                 self._add(Thing(Identity("replica_identity", schema, table), text, relation))
             if row["row_security"]:

@@ -42,6 +42,10 @@ def locks(item: Item, thing: Thing, target: Inventory, *, rebuilds: bool) -> tup
     held = [] if item.identity.kind in _SIDE_BY_SIDE and not rebuilds else own + list(thing.reads if both else ())
     others = [name for name in (*own, *thing.reads) if name not in held]
     above = [parent for name in (*held, *others) for parent in ancestors(name, target)]
+    if item.identity.kind == "index_attach":
+        # Two that run side by side can leave the parent's index invalid for ever: neither sees that the other's was the
+        # last one (seen with PostgreSQL 15). So one at a time in each tree.
+        held, others, above = [*own, *thing.reads, *above], [], []
     exclusive = tuple(dict.fromkeys(dotted(name) for name in held))
     shared = dict.fromkeys(dotted(name) for name in (*others, *above))
     return exclusive, tuple(name for name in shared if name not in exclusive)

@@ -109,6 +109,13 @@ class _Planner:
 
     def look_besides(self) -> None:
         """Give what the archive has no entry for its finding, or its step where it is to be replaced."""
+        attaching = {self.source.things[step.object].definition for step in self.plan.steps if _attaches(step)}
+        for finding in self.plan.of_outcome("present"):
+            there, wanted = self.target.things.get(finding.object), self.source.things.get(finding.object)
+            if there and wanted and wanted.whole and not there.whole and _part_of(there) not in attaching:
+                finding.outcome, finding.before, finding.after = "drifted", "invalid", "valid"
+                finding.reason = "It is invalid, although each partition has its own."
+                finding.hint = "Drop it on the target and run this task again."
         for one in differences(self._compared, self.source, self.target):
             if self.options.kinds and one.identity.kind not in self.options.kinds:
                 continue
@@ -502,6 +509,15 @@ def _names_taken(target: Inventory) -> dict[tuple[str, ...], Identity]:
     for identity in target.things:
         taken.update((name, identity) for name in _unique_names(identity))
     return taken
+
+
+def _attaches(step: Step) -> bool:
+    return step.object.kind == "index_attach"
+
+
+def _part_of(above: Thing) -> str:
+    """How an index that is attached to this one is described."""
+    return f"partition of {above.identity.schema}.{above.identity.name}"
 
 
 def _damage(there: Thing) -> str:

@@ -16,6 +16,7 @@ import typing as t
 from . import scanner
 from .archive import Archive, Entry
 from .catalog import Document
+from .objects import CATALOGS
 from .scanner import Token
 
 __all__ = ["document_of"]
@@ -39,6 +40,7 @@ _PARTS = (
     "default_privileges",
     "chunks",
     "tablespaces",
+    "extension_dependencies",
 )
 _TYPES = {"PRIMARY": "p", "UNIQUE": "u", "EXCLUDE": "x", "FOREIGN": "f", "CHECK": "c", "NOT": "n"}
 _STATES = {("DISABLE",): "D", ("ENABLE", "REPLICA"): "R", ("ENABLE", "ALWAYS"): "A"}
@@ -54,7 +56,7 @@ def document_of(archive: Archive) -> Document:
 
 class _Writer:
     def __init__(self) -> None:
-        self.document: Document = {part: [] for part in _PARTS}
+        self.document: Document = {**{part: [] for part in _PARTS}, "archive": True}
         self._relations: dict[tuple[str, ...], Row] = {}
         self._rows: dict[int, Row] = {}  # by the entry's number
 
@@ -120,10 +122,25 @@ class _Writer:
         name = _name_after(texts[0], "INDEX")
         made = self._add("indexes", entry, texts[0], name, "{name}", definition=texts[0], **_INDEX_DEFAULTS)
         if made is not None:
-            _index_settings(made, texts[1:])
+            made["tablespace"] = entry.tablespace or None
+            _index_settings(made, self._without_extensions("indexes", entry, texts[1:]))
         return made
 
+    def _without_extensions(self, part: str, entry: Entry, texts: list[str]) -> list[str]:
+        """Note ALTER … DEPENDS ON EXTENSION and give the other statements."""
+        kept = []
+        for text in texts:
+            if scanner.holds(text, "DEPENDS", "ON", "EXTENSION"):
+                extension = list(scanner.tokens(text))[-1].name
+                row = {"class": CATALOGS[part], "object": entry.oid, "extension": extension}
+                self.document["extension_dependencies"].append(row)
+            else:
+                kept.append(text)
+        return kept
+
     def _constraint(self, entry: Entry, texts: list[str]) -> Row | None:
+        if texts[0].startswith("ALTER DOMAIN "):
+            return self._domain(entry, texts[0])
         head = scanner.on_table(texts[0])
         words = list(scanner.tokens(head.rest)) if head is not None else []
         if head is None or len(words) < 4 or not words[0].is_word("ADD"):
@@ -143,8 +160,22 @@ class _Writer:
         if kind in ("p", "u", "x"):
             backing = {**_INDEX_DEFAULTS, "oid": index, "relation": row["relation"], "name": name, "comment": None}
             backing.update(definition="", constraint=entry.oid, options=options or None)
+            backing["tablespace"] = entry.tablespace or None
             _index_settings(backing, texts[1:])
             self.document["indexes"].append(backing)
+        return row
+
+    def _domain(self, entry: Entry, text: str) -> Row | None:
+        """ALTER DOMAIN schema.domain ADD CONSTRAINT name CHECK …"""
+        words = list(scanner.tokens(text))
+        if len(words) < 9 or not words[5].is_word("ADD") or words[2].name != entry.schema:
+            return None
+        domain, name = words[4].name, words[7].name
+        if entry.tag != f"{domain} {name}":
+            return None
+        row: Row = {"oid": entry.oid, "relation": None, "schema": entry.schema, "domain": domain, "name": name}
+        row.update(type="c", definition=text[words[8].start :], index=None, referenced=None, comment=None)
+        self.document["constraints"].append(row)
         return row
 
     def _referenced(self, definition: str) -> int | None:
@@ -184,7 +215,8 @@ class _Writer:
         function = [word.name for word in words[called + 1 : called + 4 : 2]]
         if not words[0].is_word("CREATE") or len(function) != 2:
             return None
-        more = {"enabled": _state(texts[1:]), "clone": False, "arguments": ""}
+        states = self._without_extensions("triggers", entry, texts[1:])
+        more = {"enabled": _state(states), "clone": False, "arguments": ""}
         more.update(function_schema=function[0], function=function[1])
         return self._add("triggers", entry, texts[0], name, "{table} {name}", definition=texts[0], **more)
 

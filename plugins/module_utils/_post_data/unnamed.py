@@ -43,7 +43,8 @@ def differences(named: set[Identity], source: Inventory, target: Inventory) -> t
     for identity, there in target.things.items():
         if identity in source.things:
             continue
-        whole = identity.kind == "row_security" or there.definition.startswith("REPLICA IDENTITY ")
+        whole = identity.kind == "row_security"
+        whole = whole or (there.definition.startswith("REPLICA IDENTITY ") and not source.from_archive)
         if (whole and there.relation in tables) or named.intersection(_stands_on(identity, there)):
             yield Unnamed(identity, there.relation, there.definition, "", _taken_back(identity, there))
     copied = {(one.kind, one.name) for one in named}
