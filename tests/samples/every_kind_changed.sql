@@ -30,7 +30,7 @@ DROP INDEX kinds.readings_cover; CREATE INDEX readings_cover ON kinds.readings (
 --= index places_hash =>  => USING hash (code)
 DROP INDEX kinds.places_hash; CREATE TABLE kinds.places_hash ();
 --= unique places_at_key =>  => UNIQUE (at, id) DEFERRABLE
-ALTER TABLE kinds.places DROP CONSTRAINT places_at_key; CREATE UNIQUE INDEX places_at_key ON kinds.places (at, id);
+ALTER TABLE kinds.places DROP CONSTRAINT places_at_key; CREATE UNIQUE INDEX places_at_key ON kinds.places (id, at);
 --= comment index places_partial => Another => An index; of 'some' rows
 COMMENT ON INDEX kinds.places_partial IS 'Another';
 --= comment index places_spgist => New =>

@@ -43,8 +43,9 @@ class IndexFirst(t.NamedTuple):
 
     def is_made_by(self, index: Thing) -> bool:
         """Whether an index is the one that would be built."""
-        unique, begin = index.definition.startswith("CREATE UNIQUE "), _start_of(index.definition, "USING")
-        return unique and begin >= 0 and _words(index.definition[begin:]) == _words(self.method)
+        text = index.printed or index.definition
+        unique, begin = text.startswith("CREATE UNIQUE "), _start_of(text, "USING")
+        return unique and begin >= 0 and _words(text[begin:]) == _words(self.method)
 
 
 def can_split(thing: Thing, table: Relation | None, others: t.Sequence[Relation | None]) -> bool:

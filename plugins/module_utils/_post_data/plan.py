@@ -147,14 +147,26 @@ class _Planner:
             self._settle(item, "present")
         elif there is not None and there.valid and not self._is_placeholder(item, there):
             self._differs(item, thing, there)
-        elif there is None and (taken := self._taken_by(item.identity)) is not None:
+        elif there is None and (taken := self._taken_by(item, thing)) is not None:
             self._drifted(item, thing, None, f"The name is taken: the target has {taken.label}.")
         else:
             self._missing(item, thing, there)
 
-    def _taken_by(self, identity: Identity) -> Identity | None:
+    def _taken_by(self, item: Item, thing: Thing) -> Identity | None:
         """What the target has of another kind, or on another table, under the name that only one of them can have."""
-        return next((self._taken[name] for name in _unique_names(identity) if name in self._taken), None)
+        names = _unique_names(item.identity)
+        taken = next((self._taken[name] for name in names if name in self._taken), None)
+        return None if taken is not None and self._first_half(item, thing, taken) else taken
+
+    def _first_half(self, item: Item, thing: Thing, taken: Identity) -> bool:
+        """Whether what has a key's name is the key's index, which a stopped run has built (see ``keys``)."""
+        table = self.target.relations.get(thing.relation) if thing.relation else None
+        if table is None or taken.kind != "index" or (taken.schema, taken.table) != table.name:
+            return False
+        if len(item.statements) != 1 or not keys.can_split(thing, table, ()):
+            return False
+        split = keys.index_first(item.statements[0], table.name, item.identity.name)
+        return split is not None and split.is_made_by(self.target.things[taken])
 
     def _is_placeholder(self, item: Item, there: Thing) -> bool:
         """Whether a view still has the empty body that pg_dump gives it in pre-data when its real one must wait."""
@@ -391,7 +403,7 @@ class _Planner:
         last = self._step(item, thing, (keys.validation(table.name, item.identity.name),), "create")
         # All are added before the first is validated: that takes long, and keeps others from the table.
         part = dataclasses.replace(last, weight=last.weight + 1, size=0)
-        made = dataclasses.replace(thing, definition=f"{thing.definition} NOT VALID")
+        made = dataclasses.replace(thing, definition=f"{thing.definition} NOT VALID", printed="")
         self._put_before(last, part, "not valid", (keys.unvalidated(item.statements[0]),))
         part.done_when = functools.partial(done_when, made)
         last.exclusive = (dotted(table.name),)
