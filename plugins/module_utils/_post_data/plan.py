@@ -109,10 +109,11 @@ class _Planner:
 
     def look_besides(self) -> None:
         """Give what the archive has no entry for its finding, or its step where it is to be replaced."""
-        attaching = {self.source.things[step.object].definition for step in self.plan.steps if _attaches(step)}
+        attached = {one.definition for identity, one in self.source.things.items() if _attaches(identity)}
+        attached -= {self.source.things[step.object].definition for step in self.plan.steps if _attaches(step.object)}
         for finding in self.plan.of_outcome("present"):
             there, wanted = self.target.things.get(finding.object), self.source.things.get(finding.object)
-            if there and wanted and wanted.whole and not there.whole and _part_of(there) not in attaching:
+            if there and wanted and wanted.whole and not there.whole and _part_of(there) in attached:
                 finding.outcome, finding.before, finding.after = "drifted", "invalid", "valid"
                 finding.reason = "It is invalid, although each partition has its own."
                 finding.hint = "Drop it on the target and run this task again."
@@ -523,8 +524,8 @@ def _names_taken(target: Inventory) -> dict[tuple[str, ...], Identity]:
     return taken
 
 
-def _attaches(step: Step) -> bool:
-    return step.object.kind == "index_attach"
+def _attaches(identity: Identity) -> bool:
+    return identity.kind == "index_attach"
 
 
 def _part_of(above: Thing) -> str:

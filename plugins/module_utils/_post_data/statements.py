@@ -209,6 +209,10 @@ class _Writer:
         return next((found for found in self.document["indexes"] if found["oid"] == row["index"]), row)
 
     def _trigger(self, entry: Entry, texts: list[str]) -> Row | None:
+        if scanner.on_table(texts[0]) is not None:  # of a partition's copy there is only the state
+            name = list(scanner.tokens(texts[0]))[-1].name
+            more = {"enabled": _state(texts), "clone": True, "arguments": "", "function_schema": "", "function": ""}
+            return self._add("triggers", entry, texts[0], name, "{table} {name}", definition="", **more)
         name = _name_after(texts[0], "TRIGGER")
         words = list(scanner.tokens(texts[0]))
         called = next((n for n, word in enumerate(words) if word.is_word("FUNCTION", "PROCEDURE")), len(words))
