@@ -94,7 +94,8 @@ def test_names_made_to_hurt(servers: Pool) -> None:
         for number, name in enumerate(NAMES):
             table = sql.Identifier("hurt", f"{number} {name.encode()[:50].decode(errors='ignore')}")
             other = f"{number}{name.encode()[:60].decode(errors='ignore')}"
-            values = {"table": table, "name": sql.Identifier(name), "other": sql.Identifier(other)}
+            values: dict[str, sql.Composable] = {"table": table, "name": sql.Identifier(name)}
+            values["other"] = sql.Identifier(other)
             make = sql.SQL(
                 "CREATE SCHEMA IF NOT EXISTS hurt;"
                 "CREATE TABLE {table} ({name} timestamptz NOT NULL, y int, word text);"
