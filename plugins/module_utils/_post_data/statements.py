@@ -190,11 +190,15 @@ class _Writer:
             found = self._relation(f"ALTER TABLE {schema}.{table} ", entry)
         return found["oid"] if found else None
 
-    def _attach(self, entry: Entry, _texts: list[str]) -> Row | None:
+    def _attach(self, entry: Entry, texts: list[str]) -> Row | None:
+        """ALTER INDEX schema.parent ATTACH PARTITION …; an entry depends on all indexes above it."""
+        words = list(scanner.tokens(texts[0]))
+        over_name = words[4].name if len(words) > 4 else ""
         rows = [self._rows[number] for number in entry.dependencies if number in self._rows]
         rows = [self._backing(row) for row in rows]
         child = next((row for row in rows if row["name"] == entry.tag), None)
-        parent = next((row for row in rows if child is not None and row["relation"] != child["relation"]), None)
+        others = (row for row in rows if child is not None and row["relation"] != child["relation"])
+        parent = next((row for row in others if row["name"] == over_name), None)
         if child is None or parent is None:
             return None
         child["parent"] = parent["oid"]
