@@ -9,8 +9,9 @@ jobs, and 10,000 tables with a primary key, an index, a foreign key and a trigge
 tables and chunks, as a restore leaves them. Tables hold a row or two: rows are measured by other benchmarks.
 
 Seconds are those of the module as a process, CPU is its own and the server's, memory the peak of the process. Growth is
-the exponent by which CPU grows from the smallest size to the largest: 1 is linear. Without start, which is the CPU of
-timescale_info on an empty database. Prints a table, and the same figures as one JSON object on the last line.
+the exponent by which CPU grows from the smallest size to the largest: 1 is linear. It leaves out what a start costs
+(CPU of timescale_info on an empty database); a run that costs little more says nothing about growth (-). Prints a
+table, and the same figures as one JSON object on the last line.
 
     python -m benchmarks.scale [--part 1] [--shapes wide,deep] [--steps 4,2,1] [--jobs 2]
 """
@@ -115,6 +116,7 @@ MODULES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "verify": ("timescale_verify", {"jobs_scheduled": False}),
     "info": ("timescale_info", {}),
 }
+_SEEN = 0.2  # seconds of CPU at the smallest size, below which nothing can be said of growth
 ONLY_READ = ("preflight", "verify", "info")
 WITHOUT_SOURCE = ("statistics", "info")
 WITH_JOBS = ("preflight", "post_data", "post_data_rest", "caggs", "policies", "statistics", "verify")
@@ -217,7 +219,8 @@ def measure(installation: Installation, shape: str, part: float, jobs: int) -> F
     """Every module, in the role's order, at one size."""
     with start(installation, scheduler=False, **SETTINGS) as server:
         server.create_database("empty", extension_version=VERSION)
-        begin = _run(server, "timescale_info", server.login_vars("empty"), check=False)
+        login = server.login_vars("empty")
+        begin = min(_run(server, "timescale_info", login, check=False)["cpu"] for _time in range(3))
         counts = _make(server, shape, part)
         print(f"{shape}, {counts}", flush=True)
         found: Figures = {}
@@ -225,25 +228,27 @@ def measure(installation: Installation, shape: str, part: float, jobs: int) -> F
             for phase, figures in _phases(server, name, jobs):
                 found[f"{name} {phase}"] = figures
                 print(f"  {name + ' ' + phase:24} {figures}", flush=True)
-    return {"counts": counts, "start_cpu": begin["cpu"], "runs": found}
+    return {"counts": counts, "start_cpu": begin, "runs": found}
 
 
-def _growth(sizes: list[Figures], steps: list[int], run: str) -> float:
-    """The exponent from the smallest size to the largest, without what every run costs."""
-    first, last = (max(0.01, one["runs"][run]["cpu"] - one["start_cpu"]) for one in (sizes[0], sizes[-1]))
+def _growth(sizes: list[Figures], steps: list[int], run: str) -> float | None:
+    """The exponent from the smallest size to the largest, without the start; None where that is all there is."""
+    first, last = (one["runs"][run]["cpu"] - one["start_cpu"] for one in (sizes[0], sizes[-1]))
+    if first < _SEEN or len(steps) < 2:
+        return None
     return round(math.log(last / first) / math.log(steps[0] / steps[-1]), 2)
 
 
-def _table(shape: str, sizes: list[Figures], steps: list[int]) -> dict[str, float]:
+def _table(shape: str, sizes: list[Figures], steps: list[int]) -> dict[str, float | None]:
     columns = [f"1/{step}" for step in steps]
     print(f"\n| {shape}: run | " + " | ".join(f"{name} s" for name in columns) + " | peak MB | growth |")
     print("|" + "---|" * (len(columns) + 3))
-    growths = {}
+    growths: dict[str, float | None] = {}
     for run in sizes[0]["runs"]:
-        growths[run] = _growth(sizes, steps, run) if len(steps) > 1 else 0.0
+        growths[run] = _growth(sizes, steps, run)
         seconds = " | ".join(str(one["runs"][run]["seconds"]) for one in sizes)
         peaks = " / ".join(str(one["runs"][run]["peak_mb"]) for one in sizes)
-        print(f"| {run} | {seconds} | {peaks} | {growths[run]} |")
+        print(f"| {run} | {seconds} | {peaks} | {growths[run] or '-'} |")
     return growths
 
 
