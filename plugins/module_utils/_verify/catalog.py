@@ -53,6 +53,7 @@ _COLUMNS = """
 # Relations of users: no member of an extension, no chunk, nothing in a schema of the system or of TimescaleDB.
 _DOCUMENT = """
 WITH own AS ({own_schemas}), chunk AS ({chunks}), aggregate AS ({aggregates}), hypertable AS ({hypertables}),
+ranges AS MATERIALIZED ({ranges}),
 schema AS (
   SELECT n.* FROM pg_catalog.pg_namespace AS n
   WHERE n.oid NOT IN (SELECT oid FROM own) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -80,9 +81,9 @@ SELECT pg_catalog.json_build_object(
   'relations', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', c.nspname, 'name', c.relname,
       'kind', c.relkind, 'owner', pg_catalog.pg_get_userbyid(c.relowner), 'filled', c.relispopulated,
       'comment', pg_catalog.obj_description(c.oid, 'pg_class'), 'grants', {relation_grants}, 'columns', {columns},
-      'aggregate', EXISTS (SELECT FROM aggregate AS a WHERE a.view_oid = c.oid),
+      'aggregate', c.oid IN (SELECT a.view_oid FROM aggregate AS a),
       'axis', {axis}) ORDER BY c.nspname, c.relname)
-    FROM relation AS c LEFT JOIN hypertable AS h ON h.relid = c.oid WHERE c.relkind <> 'S'),
+    FROM relation AS c LEFT JOIN hypertable AS h ON h.relid = c.oid {own_ranges} WHERE c.relkind <> 'S'),
   'sequences', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', c.nspname, 'name', c.relname,
       'owner', pg_catalog.pg_get_userbyid(c.relowner), 'increment', q.seqincrement, 'start', q.seqstart,
       'comment', pg_catalog.obj_description(c.oid, 'pg_class'), 'grants', {sequence_grants},
@@ -115,9 +116,15 @@ coalesce(k.{edge}_integer, CASE WHEN pg_catalog.isfinite(k.{edge})
   THEN (extract(epoch FROM k.{edge}) * 1000000)::pg_catalog.int8 END)
 """
 
+# Of all hypertables at once: the view looks at every chunk, whichever it is asked for.
 _RANGES = """
-(SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array({begin}, {end}))
- FROM timescaledb_information.chunks AS k WHERE k.hypertable_schema = {schema} AND k.hypertable_name = {table})
+SELECT k.hypertable_schema, k.hypertable_name,
+       pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array({begin}, {end})) AS list
+FROM timescaledb_information.chunks AS k GROUP BY 1, 2
+"""
+_RANGES_OF = """
+LEFT JOIN ranges AS {alias} ON {alias}.hypertable_schema = {table}.schema_name
+  AND {alias}.hypertable_name = {table}.table_name
 """
 
 # The first range dimension, where its column holds plain times or whole numbers.
@@ -155,7 +162,7 @@ _AGGREGATES = """
    ON g.mat_hypertable_id = a.mat_hypertable_id
  JOIN _timescaledb_catalog.hypertable AS m ON m.id = a.mat_hypertable_id
  JOIN _timescaledb_catalog.hypertable AS r ON r.id = a.raw_hypertable_id
- JOIN pg_catalog.pg_class AS c ON c.oid = a.view_oid {buckets})
+ JOIN pg_catalog.pg_class AS c ON c.oid = a.view_oid {buckets} {ranges})
 """
 
 _NOTHING = "SELECT NULL::pg_catalog.oid AS {} WHERE false"
@@ -182,6 +189,8 @@ def _without_timescale() -> dict[str, str]:
         "chunks": _NOTHING.format("relid"),
         "aggregates": _NOTHING.format("view_oid"),
         "hypertables": _NOTHING.format("relid"),
+        "ranges": "SELECT NULL AS list WHERE false",
+        "own_ranges": "",
         "axis": "NULL",
         "aggregate_list": "NULL",
     }
@@ -192,18 +201,16 @@ def _with_timescale(version: Timescale, columns: str) -> dict[str, str]:
         "chunks": chunks(version),
         "aggregates": CONTINUOUS_AGGREGATES,
         "hypertables": HYPERTABLES,
-        "axis": _axis("h.id", "h.schema_name", "h.table_name"),
+        "ranges": _ranges(),
+        "own_ranges": _RANGES_OF.format(alias="k", table="h"),
+        "axis": _AXIS.format(id="h.id", ranges="k.list"),
         "aggregate_list": _aggregates(version, columns),
     }
 
 
-def _axis(hypertable: str, schema: str, table: str) -> str:
-    return _AXIS.format(id=hypertable, ranges=_ranges(schema, table))
-
-
-def _ranges(schema: str, table: str) -> str:
+def _ranges() -> str:
     edges = {name: _EDGE.format(edge=f"range_{name}") for name in ("start", "end")}
-    return _RANGES.format(schema=schema, table=table, begin=edges["start"], end=edges["end"])
+    return _RANGES.format(begin=edges["start"], end=edges["end"])
 
 
 def _aggregates(version: Timescale, columns: str) -> str:
@@ -220,7 +227,8 @@ def _aggregates(version: Timescale, columns: str) -> str:
         buckets=buckets if own_table else "",
         width=f"coalesce({function} ->> 'bucket_width', pg_catalog.to_jsonb(g) ->> 'bucket_width')",
         zone=f"coalesce({function} ->> 'bucket_timezone', {function} ->> 'timezone')",
-        raw_ranges=_ranges("r.schema_name", "r.table_name"),
-        axis=_axis("m.id", "m.schema_name", "m.table_name"),
+        raw_ranges="raw_k.list",
+        axis=_AXIS.format(id="m.id", ranges="k.list"),
+        ranges=_RANGES_OF.format(alias="raw_k", table="r") + _RANGES_OF.format(alias="k", table="m"),
         columns=columns,
     )
