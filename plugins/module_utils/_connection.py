@@ -17,7 +17,9 @@ import typing as t
 
 from ._driver import extensions, psycopg2
 from ._errors import BadInput, ConnectionFailed, StatementFailed
+from ._pooler import require_lasting_session
 from ._sql import identifier, raw, statement, typed
+from ._timescale import CALLED_FUNCTIONS
 from ._versions import PG_CONNECTION_CHECK, PG_IDLE_SESSION_TIMEOUT, PG_TRANSACTION_TIMEOUT, Timescale
 
 __all__ = ["INSUFFICIENT_PRIVILEGE", "Database", "Facts", "connect", "libpq_parameters", "statement_failed"]
@@ -40,6 +42,25 @@ _OPTION_OF_KEYWORD = {
     "sslcert": "ssl_cert",
     "sslkey": "ssl_key",
 }
+# Version, schema and edition of TimescaleDB, and functions beside its own that a call of ours could reach: of two that
+# take the same arguments PostgreSQL chooses the one with fewer defaults (manual, 10.3). Anyone who may create in the
+# extension's schema, mostly public, can make one. All arguments of add_job are named, so one without proc is harmless.
+_EXTENSION = """
+SELECT e.extversion, n.nspname, pg_catalog.current_setting('timescaledb.license', true), (
+  SELECT pg_catalog.string_agg(p.oid::pg_catalog.regprocedure::pg_catalog.text, ', ' ORDER BY p.oid)
+  FROM pg_catalog.pg_proc AS p
+  WHERE p.pronamespace = e.extnamespace AND p.proname = ANY (%(called)s)
+    AND p.proargtypes::pg_catalog.oid[] && ARRAY['regclass', 'regproc', 'int4']::pg_catalog.regtype[]::pg_catalog.oid[]
+    AND (p.proname <> 'add_job' OR 'proc' = ANY (p.proargnames))
+    AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_depend AS d
+      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
+    )
+)
+FROM pg_catalog.pg_extension AS e
+JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
+WHERE e.extname = 'timescaledb'
+"""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")  # the weakest first
 _TLS_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 # Fixed for every session, so that what a server prints does not depend on who asks.
@@ -59,7 +80,10 @@ _SESSION_SETTINGS = {
     "default_tablespace": "",  # a role's own would move what the source has in the database's; pg_restore does so too
 }
 
-_SET_MANY = "SELECT pg_catalog.set_config(s.key, s.value, {1}) FROM pg_catalog.json_each_text({0}) AS s"
+_SET_MANY = (
+    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.set_config(s.key, s.value, {1})"
+    " FROM pg_catalog.json_each_text({0}) AS s"
+)
 
 
 def libpq_parameters(options: t.Mapping[str, t.Any], side: str = "target") -> dict[str, str]:
@@ -148,6 +172,7 @@ class Database:
     edition: str = ""
     lock_timeout: float = 10.0
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    server_pid: int = 0
 
     @property
     def facts(self) -> Facts:
@@ -223,7 +248,8 @@ class Database:
         return bool(self.connection.info.parameter_status("is_superuser") == "on")
 
     def backend_pid(self) -> int:
-        return int(self.connection.info.backend_pid)
+        """The server's process, as it says itself: at login a pooler tells a number of its own."""
+        return self.server_pid
 
     def cancel(self) -> None:
         """Cancel the running statement; safe from another thread and when nothing runs."""
@@ -318,6 +344,8 @@ def connect(
     parameters = _pinned(parameters, connection)
     connection.autocommit = True
     connection.notices = collections.deque(maxlen=_NOTICES)  # the driver's own list keeps 50
+    if known is None:
+        _require_lasting_session(side, parameters, connection)
     database = Database(side, parameters, session_role, application, connection, read_only)
     database.lock_timeout, database.settings = lock_timeout, settings or {}
     try:
@@ -329,6 +357,16 @@ def connect(
         database.close()
         raise
     return database
+
+
+def _require_lasting_session(side: str, parameters: dict[str, str], connection: t.Any) -> None:
+    try:
+        require_lasting_session(side, connection, lambda: _open(side, parameters))
+    except psycopg2.Error as error:
+        raise statement_failed(error, side, "") from error
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _require_files(side: str, parameters: t.Mapping[str, str]) -> None:
@@ -407,7 +445,7 @@ def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
                 hint="Give a role that the login role is a member of.",
                 sqlstate=error.sqlstate,
             ) from error
-    set_many(database, {**_session_settings(database), **more})
+    database.server_pid = set_many(database, {**_session_settings(database), **more})
     try:
         set_many(database, {str(key): str(value) for key, value in database.settings.items()})
     except StatementFailed as error:
@@ -418,10 +456,12 @@ def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
         database.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
 
 
-def set_many(database: Database, settings: t.Mapping[str, str]) -> None:
-    """Set several GUCs for the session in one round trip."""
-    if settings:
-        database.rows(statement(_SET_MANY, typed(json.dumps(dict(settings)), "pg_catalog.json"), raw("false")))
+def set_many(database: Database, settings: t.Mapping[str, str]) -> int:
+    """Set several GUCs for the session in one round trip, and give the server's process (0 without a GUC)."""
+    if not settings:
+        return 0
+    rows = database.rows(statement(_SET_MANY, typed(json.dumps(dict(settings)), "pg_catalog.json"), raw("false")))
+    return int(rows[0][0])
 
 
 def _learn(database: Database, known: Database | None) -> None:
@@ -429,14 +469,16 @@ def _learn(database: Database, known: Database | None) -> None:
         database.timescale, database.extension_schema = known.timescale, known.extension_schema
         database.edition = known.edition
         return
-    found = database.rows(
-        "SELECT e.extversion, n.nspname, pg_catalog.current_setting('timescaledb.license', true)"
-        " FROM pg_catalog.pg_extension AS e"
-        " JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'timescaledb'"
-    )
+    found = database.rows(_EXTENSION, {"called": list(CALLED_FUNCTIONS)})
     if found:
         database.timescale, database.extension_schema = Timescale.parse(found[0][0]), str(found[0][1])
         database.edition = str(found[0][2] or "")
+        if found[0][3]:
+            raise BadInput(
+                f"The {database.side} has functions that would be called instead of TimescaleDB's own of the same name:"
+                f" {found[0][3]}.",
+                hint="See who made them and why, then drop or rename them.",
+            )
 
 
 def _split_notice(text: str) -> tuple[str, str]:

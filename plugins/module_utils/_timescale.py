@@ -10,6 +10,7 @@ from __future__ import annotations
 from ._versions import TS_CHUNK_BY_RELID, TS_COLUMNSTORE_STATUS, TS_FUNCTIONS_SCHEMA, TS_JOB_CATALOG, Timescale
 
 __all__ = [
+    "CALLED_FUNCTIONS",
     "COMPRESSED_HYPERTABLES",
     "CONTINUOUS_AGGREGATES",
     "EXTENSION_SCHEMAS",
@@ -20,6 +21,22 @@ __all__ = [
     "has_columnstore",
     "job_table",
 ]
+
+# What the collection calls in the schema where the extension was created.
+CALLED_FUNCTIONS = (
+    "add_compaction_policy",
+    "add_compression_policy",
+    "add_continuous_aggregate_policy",
+    "add_job",
+    "add_reorder_policy",
+    "add_retention_policy",
+    "alter_job",
+    "approximate_row_count",
+    "delete_job",
+    "refresh_continuous_aggregate",
+    "set_chunk_time_interval",
+    "show_chunks",
+)
 
 # The extension's own schemas, by membership: a user's schema may begin with _timescaledb too. Columns: oid, nspname.
 EXTENSION_SCHEMAS = """

@@ -207,7 +207,7 @@ class ThrowawayServer(Server):
 
     def __init__(self, installation: Installation, *, scheduler: bool, settings: dict[str, str]) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="pgtest-"))
-        self._os_user = _other_user()
+        self._os_user = other_user()
         self._hand_over(self.base)
         self.base.chmod(0o755)
         argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(self.base), self._os_user]
@@ -215,7 +215,7 @@ class ThrowawayServer(Server):
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", start_new_session=True
         )
         atexit.register(self.stop)
-        super().__init__("127.0.0.1", _free_port(), "postgres", secrets.token_urlsafe(12), str(self.base))
+        super().__init__("127.0.0.1", free_port(), "postgres", secrets.token_urlsafe(12), str(self.base))
         self.scheduler = scheduler
         try:
             self.installation = self._runnable(installation)
@@ -334,7 +334,7 @@ def start(installation: Installation, *, scheduler: bool = True, **settings: str
     return ThrowawayServer(installation, scheduler=scheduler, settings=settings)
 
 
-def _other_user() -> str:
+def other_user() -> str:
     """The user that runs the server: nobody else, unless we are root, as which PostgreSQL refuses to run."""
     if os.geteuid() != 0:
         return ""
@@ -346,7 +346,7 @@ def _other_user() -> str:
     raise RuntimeError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

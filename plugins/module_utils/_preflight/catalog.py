@@ -148,6 +148,10 @@ _SERVER = """
 pg_catalog.json_build_object(
   'database', pg_catalog.current_database(), 'user', current_user::pg_catalog.text,
   'superuser', (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user),
+  'temporary', pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'),
+  'event_triggers', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_event_trigger AS e WHERE NOT EXISTS (
+     SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass
+     AND d.objid = e.oid AND d.deptype = 'e')),
   'standby', pg_catalog.pg_is_in_recovery(),
   'read_only', (SELECT s.reset_val = 'on' FROM pg_catalog.pg_settings AS s
                 WHERE s.name = 'default_transaction_read_only'),

@@ -97,6 +97,12 @@ def _target_rights(sides: Sides) -> t.Iterator[Problem]:
     if chunks:
         text = f"It may not create indexes of chunks in schema {few(chunks)}."
         yield severe("target", subject, text, "Grant it CREATE there.")
+    if not server["temporary"] and sides.wanted_facts.timescale is not None:
+        text = "It may not create temporary views, by which definitions of aggregates are compared."
+        yield severe("target", subject, text, "Grant it TEMPORARY on the database.")
+    if sides.wanted["server"].get("event_triggers") and not server["superuser"]:
+        text = "Only a superuser can create the event triggers of the source."
+        yield caution("target", subject, text, "Leave event_triggers out of include, or create them as a superuser.")
 
 
 def _capacity(sides: Sides) -> t.Iterator[Problem]:

@@ -96,11 +96,17 @@ def _state(result: t.Mapping[str, t.Any]) -> str:
 
 
 def _place(options: t.Any) -> str:
-    """Where a database is, without how one logs in."""
+    """Where a database is, without how one logs in. What is no port is not shown: it may be a password gone astray."""
     if not isinstance(options, dict) or not options.get("login_db"):
         return ""
-    host = options.get("login_host") or options.get("login_unix_socket") or "localhost"
-    return f"{host}:{options.get('login_port') or 5432}/{options['login_db']}"
+    extra = options.get("connect_params")
+    extra = extra if isinstance(extra, dict) else {}
+    given = next((key for key in ("dsn", "service") if extra.get(key)), "")
+    if given:
+        return f"as connect_params.{given} says, {options['login_db']}"
+    host = extra.get("host") or options.get("login_host") or options.get("login_unix_socket") or "localhost"
+    port = str(extra.get("port") or options.get("login_port") or 5432)
+    return f"{host}:{port if re.fullmatch('[0-9,]+', port) else '?'}/{options['login_db']}"
 
 
 def _versions(stages: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
