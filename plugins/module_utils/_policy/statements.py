@@ -51,8 +51,13 @@ class _Alterable:
 class Writer:
     """Writes statements for one target."""
 
-    # What a session of the user's own has. Names in our statements are qualified, and pg_catalog still comes first.
-    OWN_PATH = "SET LOCAL search_path TO DEFAULT"
+    # What a session of the user's own has, but with pg_catalog first: operators in our statements name no schema, and
+    # a path that is set on the role or the database may put something else before it.
+    OWN_PATH = (
+        "SELECT pg_catalog.set_config("
+        "'search_path', pg_catalog.concat_ws(', ', 'pg_catalog', NULLIF(s.reset_val, '')), true)"
+        " FROM pg_catalog.pg_settings AS s WHERE s.name = 'search_path'"
+    )
 
     def __init__(self, target: Facts) -> None:
         self.version: Timescale = target.timescale or Timescale(0, 0)
