@@ -107,6 +107,9 @@ def _run(hosts: dict[str, Any], connection: dict[str, Any], reports: Path) -> Pl
         "vars": {
             **connection,
             "timescale_migrate_jobs": JOBS,
+            # Plain databases: neither aggregates nor policies.
+            "timescale_migrate_stages": ["preflight", "post_data", "statistics", "activation"],
+            "timescale_migrate_activate": "none",
             "timescale_migrate_report_dir": str(reports),
         },
     }
@@ -152,7 +155,7 @@ def test_twenty_databases(plain_server: Server, fleet: dict[str, Any], tmp_path:
     assert targets
     assert max(targets.values()) <= JOBS + 2
     assert 0 < bounds.memory < 200 << 20
-    again = _run({host: fleet[host] for host in RIGHT}, LOCALHOST["all"]["hosts"]["localhost"], tmp_path)
+    again = _run({host: fleet[host] for host in RIGHT[:3]}, LOCALHOST["all"]["hosts"]["localhost"], tmp_path)
     assert (again.rc, again.changed) == (0, 0)
 
 

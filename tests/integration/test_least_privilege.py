@@ -52,7 +52,10 @@ def bare(servers: Pool) -> Iterator[Sample]:
     made.source.execute(
         made.source_db, sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(made.source_db))
     )
-    obey(made.source, made.source_db, made.user, stated("source"))
+    # What the guide grants on the schema is there on the source too, or it would be a difference of grants.
+    made.source.execute(made.source_db, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    on_schema = [text for text in stated("target") if "ON SCHEMA" in text]
+    obey(made.source, made.source_db, made.user, [*stated("source"), *on_schema])
     obey(target, db, made.user, stated("target"))
     yield made
     made.drop()
