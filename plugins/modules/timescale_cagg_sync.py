@@ -68,7 +68,7 @@ options:
       - V(ignore) leaves them behind. V(fail) changes nothing and lists them.
       - They are found by chunk and by the first and last row. Rows that are missing within a chunk of the target are
         not looked for; M(dbops.timescale.timescale_verify) tells them.
-      - The source wins. Run the task before the target takes new rows of that time.
+      - The source wins. Buckets that only the target has stay.
       - A warning names refresh policies of the source that reach into copied buckets.
       - With O(source_file) there is nothing to copy from, and a warning says so.
       - In check mode the entries of RV(objects) tell how many rows and buckets would be copied.
@@ -87,10 +87,24 @@ options:
     default: fail
   on_drift:
     description:
-      - What to do when the target has an object of that name with another definition. It is never dropped.
-      - V(warn) goes on with the others. V(fail) changes nothing.
+      - What to do when the target has an object of that name with another definition.
+      - V(warn) goes on with the others and leaves it alone. V(fail) changes nothing.
+      - V(recreate) makes an aggregate that differs anew, and those that stand on it. The new one is called
+        C(NAME_dbops_new) until it is filled as far as the source's and the old one are, whatever O(refresh) says. Then
+        it takes the old one's place by renaming, and the old one, called C(NAME_dbops_old) by then, is dropped.
+      - In the transaction that renames, the aggregate's jobs are made again, active or paused as they were, and what
+        stands on it, with grants, comments, indexes and rows; what the source has too, as it is there.
+        Readers wait as long as it takes to fill materialized views on it again.
+      - Buckets of the old one that neither rows nor the source give are carried over, if each column of the new one is
+        the same expression as one of the old, of the same relations in the same groups. Else the outcome is
+        V(unsupported), with what would be lost, and nothing is changed. O(history=ignore) leaves such buckets behind.
+      - The server counts before it renames. When a bucket of the old one has no counterpart, the old one stays.
+      - The next run with V(recreate) goes on with one that was interrupted. Other runs only report what it left.
+      - An aggregate is V(unsupported) and left alone when another one stands on it that is not chosen or that the
+        source lacks, when one of its jobs cannot be made again, or when something has one of the two names.
+      - Views and functions that differ themselves are only reported. Attributes that differ are altered in place.
     type: str
-    choices: [warn, fail]
+    choices: [warn, fail, recreate]
     default: warn
   validate:
     description:
@@ -173,6 +187,16 @@ EXAMPLES = r"""
     include: [reports.*]
     refresh: none
 
+- name: Make anew what differs, and look at it first with --check --diff
+  dbops.timescale.timescale_cagg_sync:
+    login_host: new.example.com
+    login_db: metrics
+    source:
+      login_host: old.example.com
+      login_db: metrics
+    include: [reports.*]
+    on_drift: recreate
+
 - name: Refresh one quarter, a week at a time
   dbops.timescale.timescale_cagg_sync:
     login_host: new.example.com
@@ -224,6 +248,11 @@ objects:
     buckets:
       description: Number of buckets of history to copy.
       type: int
+    along:
+      description: What was made again with an aggregate that was made anew, its views, functions and jobs.
+      returned: for an aggregate that was made anew
+      type: list
+      elements: str
     reason:
       description: Why.
       type: str
@@ -311,9 +340,11 @@ from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history impo
     untold_history,
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.plan import make_plan
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.recreate import NOTHING, find_recreations
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.target import look
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.validate import validate_deep
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
+from ansible_collections.dbops.timescale.plugins.module_utils._kept_jobs import kept_jobs
 from ansible_collections.dbops.timescale.plugins.module_utils._module import Session, run_module
 from ansible_collections.dbops.timescale.plugins.module_utils._plan import Plan
 
@@ -330,7 +361,7 @@ def own_spec() -> ArgumentSpec:
             "refresh_batch": {"type": "str"},
             "history": {"type": "str", "choices": ["preserve", "ignore", "fail"], "default": "preserve"},
             "on_unsupported": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
-            "on_drift": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+            "on_drift": {"type": "str", "choices": ["warn", "fail", "recreate"], "default": "warn"},
             "validate": {"type": "str", "choices": ["plain", "deep"], "default": "plain"},
             "row_security": {"type": "str", "choices": ["refuse", "suspend"], "default": "refuse"},
             "prune": {"type": "bool", "default": False},
@@ -349,14 +380,20 @@ def work(session: Session) -> dict[str, t.Any]:
         bring = session.require_timescale if wanted["aggregates"] else session.require_extension
         if not bring(facts):
             return session.carry_out(Plan())
-        existing = look(session.target, wanted, facts, document)
+        existing, recreations = look(session.target, wanted, facts, document), NOTHING
+        if session.params["on_drift"] == "recreate":
+            recreations, existing = find_recreations(
+                session.source, session.target, wanted, existing, session.params, kept_jobs
+            )
         history = {}
         if session.source is not None and session.params["history"] != "ignore":
             chosen = functools.partial(is_chosen, options=session.params)
             history = find_history(session.source, session.target, wanted, existing, chosen)
         if session.params["history"] == "fail":
             refuse_history(history)
-        plan = make_plan(wanted, facts, existing, session.target.facts, session.params, history, session.source)
+        plan = make_plan(
+            wanted, facts, existing, session.target.facts, session.params, history, session.source, recreations
+        )
         if session.source is not None:
             plan.warnings += reaching_policies(session.source, wanted, history)
         if session.params["history"] != "ignore":

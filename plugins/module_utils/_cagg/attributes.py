@@ -16,7 +16,7 @@ from .._connection import Facts
 from .._sql import identifier, literal, quote_identifier, raw, statement
 from .._versions import PG_MAINTAIN
 
-__all__ = ["FRESH", "attributes", "name_of", "refused_attributes", "storage", "unbuildable", "unmoved"]
+__all__ = ["FRESH", "attributes", "name_of", "owner_refusal", "refused_attributes", "storage", "unbuildable", "unmoved"]
 
 # What a new object has: nothing but an owner.
 FRESH: dict[str, t.Any] = {"acl": None, "columns": (), "comment": None, "withheld": None, "default": None}
@@ -65,11 +65,11 @@ def attributes(
         if column.get("default") is not None and there.get(column["name"], FRESH).get("default") is None:
             template = f"ALTER {alter} {{}} ALTER COLUMN {{}} SET DEFAULT {{}}"
             made.append(statement(template, name, identifier(column["name"]), raw(column["default"])))
-    if wanted["owner"] != existing["owner"] and not _owner_refusal(wanted, surroundings):
+    if wanted["owner"] != existing["owner"] and not owner_refusal(wanted, surroundings):
         made.append(statement(f"ALTER {alter} {{}} OWNER TO {{}}", name, identifier(wanted["owner"])))
     made += _grants(kind, wanted["acl"], existing["acl"], name, surroundings, target, "")
     withheld = [right for right in wanted.get("withheld") or () if right not in (existing.get("withheld") or ())]
-    if withheld and not _owner_refusal(wanted, surroundings):
+    if withheld and not owner_refusal(wanted, surroundings):
         listed = raw(", ".join(withheld))
         made.append(statement(f"REVOKE {{}} ON {_grant} {{}} FROM {{}}", listed, name, identifier(wanted["owner"])))
     for column in wanted["columns"] or ():
@@ -89,7 +89,7 @@ def refused_attributes(
     """
     roles = surroundings["roles"]
     told = []
-    refusal = _owner_refusal(wanted, surroundings) if wanted["owner"] != owner else None
+    refusal = owner_refusal(wanted, surroundings) if wanted["owner"] != owner else None
     if refusal is not None:
         why, remedy = refusal
         reason = f"On the source its owner is {wanted['owner']}, {why}; here it is {owner}."
@@ -104,7 +104,7 @@ def refused_attributes(
     return told
 
 
-def _owner_refusal(wanted: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any]) -> tuple[str, str] | None:
+def owner_refusal(wanted: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any]) -> tuple[str, str] | None:
     """Why the source's owner cannot be made the owner here, and what would help."""
     owner = wanted["owner"]
     if owner not in surroundings["roles"]:

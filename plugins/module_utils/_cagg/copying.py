@@ -34,20 +34,27 @@ SELECT pg_catalog.set_config(s.name, '0', true) FROM pg_catalog.pg_settings AS s
 WHERE s.name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'
 """
 
+_ASIDE = """CREATE TEMPORARY TABLE dbops_timescale_history ON COMMIT DROP AS SELECT {} FROM {} WHERE {} LIMIT 0"""
+_REPLACED = "DELETE FROM {} WHERE {} AND {} IN (SELECT h.{} FROM pg_temp.dbops_timescale_history AS h)"
+_TAKEN_OVER = "INSERT INTO {} ({}) SELECT {} FROM pg_temp.dbops_timescale_history"
 
-def copy_buckets(source: Database, entry: t.Mapping[str, t.Any], low: int, high: int) -> t.Callable[[Database], None]:
+
+def copy_buckets(
+    source: Database, entry: t.Mapping[str, t.Any], low: int, high: int, shared: bool = False
+) -> t.Callable[[Database], None]:
     """The work of one history step: replace the target's buckets of one range by the source's, in one transaction.
 
     One contiguous range per transaction: an insert over two would make aggregates above recompute what lies between.
 
     :param source: a session whose like is opened for the copy.
-    :param entry: the source's aggregate.
+    :param entry: the source's aggregate, under the name that the target's has.
+    :param shared: the target has buckets there that the source does not have; they stay.
     :returns: what ``Step.work`` takes; it raises StatementFailed, or TimescaleError when the two sides' columns differ.
     """
 
     def work(target: Database) -> None:
         lookup = statement(_MATERIALIZATION, literal(entry["schema"]), literal(entry["name"]))
-        schema, name, columns = target.rows(lookup)[0]
+        schema, table, columns = target.rows(lookup)[0]
         if sorted(columns) != sorted(entry["materialized"]):
             raise TimescaleError(
                 f"The materializations of {entry['schema']}.{entry['name']} have different columns on the two sides.",
@@ -65,8 +72,16 @@ def copy_buckets(source: Database, entry: t.Mapping[str, t.Any], low: int, high:
         )
         with target.transaction():
             target.rows(_WITHOUT_LIMIT)
-            target.execute(statement("DELETE FROM {} WHERE {}", identifier(schema, name), raw(where)))
-            _stream(source, take, target, statement("COPY {} ({}) FROM STDIN", identifier(schema, name), listed))
+            stored, column = identifier(schema, table), identifier(entry["time_column"])
+            if shared:
+                # Which buckets the source has is known once they are here.
+                target.execute(statement(_ASIDE, listed, stored, raw(where)))
+                _stream(source, take, target, statement("COPY pg_temp.dbops_timescale_history ({}) FROM STDIN", listed))
+                target.execute(statement(_REPLACED, stored, raw(where), column, column))
+                target.execute(statement(_TAKEN_OVER, stored, listed, listed))
+                return
+            target.execute(statement("DELETE FROM {} WHERE {}", stored, raw(where)))
+            _stream(source, take, target, statement("COPY {} ({}) FROM STDIN", stored, listed))
 
     return work
 

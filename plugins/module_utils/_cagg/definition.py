@@ -16,10 +16,10 @@ from .._errors import StatementFailed
 from .._sql import quote_identifier
 from .._versions import TS_VALIDATE_QUERY
 
-__all__ = ["print_definitions", "translate"]
+__all__ = ["PIECES", "print_definitions", "translate"]
 
 # Pieces of SQL text as a server prints it: strings, quoted names, words, and everything else letter by letter.
-_PIECES = re.compile(
+PIECES = re.compile(
     r"""[Ee]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[A-Za-z_\x80-\U0010ffff][\w$]*|\s+|.""", re.DOTALL
 )
 _NG = ["timescaledb_experimental", ".", "time_bucket_ng", "("]
@@ -116,7 +116,7 @@ def translate(text: str, source: Facts, target: Facts, functions: t.Collection[s
     :param text: as the source printed it with an empty search_path.
     :param functions: names of the target extension's functions in the extension's schema.
     """
-    pieces = _PIECES.findall(text)
+    pieces = PIECES.findall(text)
     if source.extension_schema != target.extension_schema:
         pieces = _moved(pieces, source.extension_schema, target.extension_schema, functions)
     return "".join(_without_ng(pieces, target.extension_schema))

@@ -15,7 +15,7 @@ from .attributes import FRESH, name_of
 from .draft import FIRST, KIND, Draft
 from .target import Key, key_of
 
-__all__ = ["Dependents"]
+__all__ = ["Dependents", "creation", "fresh_dependent", "reached_from", "reads_of"]
 
 
 class Dependents:
@@ -34,11 +34,11 @@ class Dependents:
             ready = [
                 key
                 for key, entry in waiting.items()
-                if not any(read in waiting and read != key for read in _reads(entry))
+                if not any(read in waiting and read != key for read in reads_of(entry))
             ]
             for key in ready or list(waiting):  # a circle cannot be; were there one, it would be refused by the server
                 entry = waiting.pop(key)
-                if any(read in taken for read in _reads(entry)):
+                if any(read in taken for read in reads_of(entry)):
                     taken.add(key)
                     ordered.append(entry)
         return ordered
@@ -49,7 +49,9 @@ class Dependents:
         name = entry["name"] + (f"({entry['arguments']})" if kind == "function" else "")
         identity = Identity(kind, entry["schema"], name)
         found = self.draft.there.get(key)
-        if found is not None:
+        if key in self.draft.moved:
+            self.draft.report(identity, entry, found)
+        elif found is not None:
             if found["kind"] != kind:
                 self.draft.plan.findings.append(
                     Finding(identity, "unsupported", f"A {found['kind']} of that name is in the way.")
@@ -57,8 +59,11 @@ class Dependents:
             elif self._same_dependent(identity, entry, found):
                 self.draft.alter(identity, kind, entry, found, [])
                 self.draft.report(identity, entry, found)
-            return
-        missing = [read for read in _reads(entry) if read not in self.draft.available]
+        else:
+            self._plan_creation(identity, key, entry)
+
+    def _plan_creation(self, identity: Identity, key: Key, entry: t.Mapping[str, t.Any]) -> None:
+        missing = [read for read in reads_of(entry) if read not in self.draft.available]
         refusal = self.draft.in_the_way(entry)
         if entry.get("storage"):
             reason = "It reads an aggregate's materialization by its internal name, which is another one on the target."
@@ -103,23 +108,9 @@ class Dependents:
         return False
 
     def _dependent_creation(self, identity: Identity, entry: t.Mapping[str, t.Any]) -> Step:
-        text = self.draft.existing.texts[key_of(entry)].strip()
-        fresh = {**FRESH, "owner": self.draft.existing.surroundings["user"]}
-        if entry["kind"] == "function":
-            fresh["acl"] = [{"grantee": None, "privilege": "EXECUTE", "grantable": False}]
-            create = text
-        else:
-            pairs = [option.split("=", 1) for option in entry["options"] or ()]
-            options = ", ".join(statement("{} = {}", identifier(key), literal(value)) for key, value in pairs)
-            create = statement(
-                "CREATE {} {}{} AS\n{}{}",
-                raw(entry["kind"].upper()),
-                name_of(entry),
-                raw(f" WITH ({options})" if options else ""),
-                raw(text),
-                raw("\nWITH NO DATA" if entry["kind"] == "materialized view" else ""),
-            )
-        reads = tuple(self._label(read) for read in _reads(entry))
+        fresh = fresh_dependent(entry, self.draft.existing.surroundings["user"])
+        create = creation(entry, self.draft.existing.texts[key_of(entry)])
+        reads = tuple(self._label(read) for read in reads_of(entry))
         texts = [create, *self.draft.described(entry["kind"], entry, fresh)]
         return Step(
             identity, "create", tuple(texts), reason="The target does not have it.", depends_on=reads, weight=FIRST
@@ -133,5 +124,41 @@ class Dependents:
         return Identity(KIND, key[0], key[1]).label
 
 
-def _reads(entry: t.Mapping[str, t.Any]) -> list[Key]:
+def fresh_dependent(entry: t.Mapping[str, t.Any], user: str) -> dict[str, t.Any]:
+    """What creation gives a view or a function."""
+    public = {"grantee": None, "privilege": "EXECUTE", "grantable": False}
+    return {**FRESH, "owner": user, "acl": [public] if entry["kind"] == "function" else None}
+
+
+def creation(entry: t.Mapping[str, t.Any], text: str) -> str:
+    """The statement that creates a view, a materialized view without rows, or a function.
+
+    :param text: its definition, written for the target.
+    """
+    if entry["kind"] == "function":
+        return text.strip()
+    pairs = [option.split("=", 1) for option in entry["options"] or ()]
+    options = ", ".join(statement("{} = {}", identifier(key), literal(value)) for key, value in pairs)
+    return statement(
+        "CREATE {} {}{} AS\n{}{}",
+        raw(entry["kind"].upper()),
+        name_of(entry),
+        raw(f" WITH ({options})" if options else ""),
+        raw(text.strip()),
+        raw("\nWITH NO DATA" if entry["kind"] == "materialized view" else ""),
+    )
+
+
+def reached_from(key: Key, dependents: t.Mapping[Key, t.Mapping[str, t.Any]]) -> set[Key]:
+    """An aggregate's name, and those of the dependents that read it themselves or through others."""
+    reached = {key}
+    while True:
+        more = {name for name, entry in dependents.items() if reached & set(reads_of(entry))} - reached
+        if not more:
+            return reached
+        reached |= more
+
+
+def reads_of(entry: t.Mapping[str, t.Any]) -> list[Key]:
+    """The aggregates and dependents that one names itself."""
     return [(schema, name, arguments or "") for schema, name, arguments in entry["reads"] or ()]

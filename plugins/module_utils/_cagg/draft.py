@@ -56,6 +56,7 @@ class Draft:
         self.selected = [self._buildable(entry) for entry in wanted["aggregates"] if self.matches(entry)]
         self.available: set[Key] = set(self.there)
         self.skipped: dict[str, list[str]] = {}
+        self.moved: set[Key] = set()  # dependents that are made again with the aggregate they stand on
 
     def matches(self, entry: t.Mapping[str, t.Any]) -> bool:
         """Whether include and exclude choose an aggregate."""

@@ -22,7 +22,16 @@ from .refresh import never_refreshed, widest
 from .target import Existing, Key, key_of
 from .times import time_text
 
-__all__ = ["Piece", "find_history", "perhaps_left", "reaching_policies", "refuse_history", "untold_history"]
+__all__ = [
+    "Piece",
+    "find_history",
+    "internal",
+    "perhaps_left",
+    "reaching_policies",
+    "refuse_history",
+    "uncovered",
+    "untold_history",
+]
 
 Span = tuple[int, int]
 _INTEGERS = ("bigint", "integer", "smallint")
@@ -35,6 +44,7 @@ class Piece:
     :param low: begin of the first bucket; ``high`` lies behind the begin of the last one.
     :param same: the target's rows there are the source's, to the letter.
     :param unseen: the last bucket lies behind what the target can materialize.
+    :param shared: the target has buckets there that the source does not have; they stay.
     """
 
     low: int
@@ -43,6 +53,7 @@ class Piece:
     buckets: int
     same: bool
     unseen: bool
+    shared: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +87,7 @@ def find_history(
     there = {key_of(entry): entry for entry in existing.document["aggregates"]}
     others = [key_of(entry) for entry in wanted["aggregates"] if not chosen(entry)]
     read_extents(target, [there[key] for key in others if key in there])
-    entries = {
-        key_of(entry): entry if chosen(entry) else there.get(key_of(entry), {**entry, "extent": None})
-        for entry in wanted["aggregates"]
-    }
+    entries = _filled(wanted, there, chosen)
     inputs: dict[Key, _Input] = {}
     gaps: list[tuple[Key, int | None, int | None]] = []
     for key, entry in entries.items():
@@ -96,14 +104,81 @@ def find_history(
     stored = [(_as_on_target(entries[key], there[key]), low, high) for key, low, high in known]
     answers = _measure(target, stored, [True] * len(stored))
     theirs = dict(zip(known, answers))
+    differ = [
+        span for span, one in zip(spans, ours) if one[0] and theirs.get(span, [0])[0] and theirs[span][:3] != one[:3]
+    ]
+    shared = _shared(source, target, entries, there, differ)
     pieces: dict[Key, list[Piece]] = {}
     for span, (rows, buckets, checksum, last) in zip(spans, ours):
         if rows:
             key, low, high = span
-            same = span in theirs and theirs[span][:3] == [rows, buckets, checksum]
+            same, besides = shared.get(span, (theirs.get(span, [])[:3] == [rows, buckets, checksum], False))
             unseen = _unseen(last, inputs[key].covered, there.get(key))
-            pieces.setdefault(key, []).append(Piece(low, high, rows, buckets, same, unseen))
+            pieces.setdefault(key, []).append(Piece(low, high, rows, buckets, same, unseen, besides))
     return pieces
+
+
+def uncovered(
+    wanted: t.Mapping[str, t.Any],
+    existing: Existing,
+    stored: t.Mapping[Key, t.Mapping[str, t.Any]],
+    chosen: t.Callable[[t.Mapping[str, t.Any]], bool],
+) -> dict[Key, list[tuple[int | None, int | None]]]:
+    """Where aggregates of the target hold buckets, or may, without input that they could be recomputed from.
+
+    :param stored: the target's aggregates, by the names of the wanted ones whose input theirs is.
+    """
+    there = {key_of(entry): entry for entry in existing.document["aggregates"]}
+    entries = _filled(wanted, there, chosen)
+    inputs: dict[Key, _Input] = {}
+    return {key: _gaps(entry, _input(entries[key], entries, wanted, existing, inputs)) for key, entry in stored.items()}
+
+
+def _filled(
+    wanted: t.Mapping[str, t.Any],
+    there: t.Mapping[Key, t.Mapping[str, t.Any]],
+    chosen: t.Callable[[t.Mapping[str, t.Any]], bool],
+) -> dict[Key, t.Mapping[str, t.Any]]:
+    """What each aggregate is going to hold: as on the source, or for one that is not chosen, as it is now."""
+    return {
+        key_of(entry): entry if chosen(entry) else there.get(key_of(entry), {**entry, "extent": None})
+        for entry in wanted["aggregates"]
+    }
+
+
+def _shared(
+    source: Database,
+    target: Database,
+    entries: t.Mapping[Key, t.Mapping[str, t.Any]],
+    there: t.Mapping[Key, t.Mapping[str, t.Any]],
+    spans: t.Sequence[tuple[Key, int, int]],
+) -> dict[tuple[Key, int, int], tuple[bool, bool]]:
+    """Bucket by bucket, where both sides have some and they differ: whether the target has all of the source's, to the
+    letter, and whether it has others besides."""
+    ours = ask_all(source, [_each_bucket(entries[key], low, high) for key, low, high in spans])
+    theirs = ask_all(
+        target, [_each_bucket(_as_on_target(entries[key], there[key]), low, high) for key, low, high in spans]
+    )
+    found = {}
+    for span, one, other in zip(spans, ours, theirs):
+        wanted, has = {row[0]: row[1:] for row in one or ()}, {row[0]: row[1:] for row in other or ()}
+        same = all(has.get(bucket) == row for bucket, row in wanted.items())
+        found[span] = (same, bool(has.keys() - wanted.keys()))
+    return found
+
+
+def _each_bucket(entry: t.Mapping[str, t.Any], low: int, high: int) -> str:
+    return statement(
+        "(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(b.bucket, b.rows, b.checksum)) FROM (SELECT"
+        " {bucket} AS bucket, pg_catalog.count(*) AS rows, {checksum} AS checksum FROM {table}"
+        " WHERE {column} >= {low} AND {column} < {high} GROUP BY {column}) AS b)",
+        bucket=raw(internal(entry)),
+        checksum=raw(_checksum(entry)),
+        table=identifier(*entry["materialization"]),
+        column=identifier(entry["time_column"]),
+        low=raw(time_text(low, entry["time_type"])),
+        high=raw(time_text(high, entry["time_type"])),
+    )
 
 
 def _unseen(last: int, covered: t.Sequence[Span], found: t.Mapping[str, t.Any] | None) -> bool:
@@ -288,7 +363,7 @@ def _first_buckets(
             if low is None
             else statement(
                 "(SELECT pg_catalog.to_json({internal}) FROM {table} WHERE {column} < {low})",
-                internal=raw(_internal(entry, "pg_catalog.max")),
+                internal=raw(internal(entry, "pg_catalog.max")),
                 table=identifier(*entry["materialization"]),
                 column=identifier(entry["time_column"]),
                 low=raw(time_text(low, entry["time_type"])),
@@ -307,7 +382,8 @@ def _first_buckets(
     return begins
 
 
-def _internal(entry: t.Mapping[str, t.Any], function: str) -> str:
+def internal(entry: t.Mapping[str, t.Any], function: str = "") -> str:
+    """A time column, or an aggregate function of it, in TimescaleDB's internal time."""
     column = statement("{}", identifier(entry["time_column"]))
     if entry["time_type"] in _INTEGERS:
         return f"{function}({column})::pg_catalog.int8"
@@ -352,7 +428,7 @@ def _measure(
             " FROM {table} WHERE {column} >= {low} AND {column} < {high})",
             column=identifier(entry["time_column"]),
             checksum=raw(_checksum(entry) if wanted else "NULL"),
-            last=raw(_internal(entry, "pg_catalog.max")),
+            last=raw(internal(entry, "pg_catalog.max")),
             table=identifier(*entry["materialization"]),
             low=raw(time_text(low, entry["time_type"])),
             high=raw(time_text(high, entry["time_type"])),

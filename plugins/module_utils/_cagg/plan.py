@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .._connection import INSUFFICIENT_PRIVILEGE, Database, Facts
@@ -18,7 +19,9 @@ from .dependents import Dependents
 from .draft import FIRST, KIND, Draft
 from .history import Piece
 from .prune import left_over
+from .recreate import NOTHING, Recreations
 from .refill import Refill
+from .replace import Replacements
 from .target import Existing, Key, key_of
 
 __all__ = ["make_plan"]
@@ -34,6 +37,7 @@ def make_plan(
     options: t.Mapping[str, t.Any],
     history: t.Mapping[Key, t.Sequence[Piece]] | None = None,
     source: Database | None = None,
+    recreations: Recreations = NOTHING,
 ) -> Plan:
     """Compare and decide.
 
@@ -42,9 +46,11 @@ def make_plan(
     :param options: the module's options: include, exclude, refresh and its bounds, history.
     :param history: what the target cannot recompute.
     :param source: the session that history is copied from; it is not used here.
+    :param recreations: which aggregates are made anew; ``existing`` is without their old ones then.
     """
     draft = Draft(wanted, wanted_facts, existing, target_facts, options)
-    aggregates = _Aggregates(draft, Refill(draft, history or {}, source))
+    aggregates = _Aggregates(draft, Refill(draft, history or {}, source), recreations)
+    aggregates.replacements.clear()
     for entry in _parents_first(draft.selected):
         aggregates.plan(entry)
     dependents = Dependents(draft)
@@ -70,26 +76,38 @@ def _parents_first(entries: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Mapping
 class _Aggregates:
     """Plans the aggregates themselves, parents first."""
 
-    def __init__(self, draft: Draft, refill: Refill) -> None:
-        self.draft, self.refill = draft, refill
+    def __init__(self, draft: Draft, refill: Refill, recreations: Recreations) -> None:
+        self.draft, self.refill, self.recreations = draft, refill, recreations
+        self.replacements = Replacements(draft, refill, recreations, self._build)
 
     def plan(self, entry: t.Mapping[str, t.Any]) -> None:
         """Create an aggregate, or bring one that is there to the wanted attributes, and refresh it."""
         found = self.draft.there.get(key_of(entry))
         identity = Identity(KIND, entry["schema"], entry["name"])
+        if key_of(entry) in self.recreations.chosen:
+            one = self.recreations.chosen[key_of(entry)]
+            self.replacements.plan(dataclasses.replace(one, wanted=entry))
+            return
+        if key_of(entry) in self.recreations.refused:
+            self.draft.plan.findings.append(self.recreations.refused[key_of(entry)])
+            return
         if found is None:
             refusal = self._refusal(entry)
             if refusal is not None:
                 self.draft.refused(identity, *refusal)
                 return
-            self.draft.plan.steps.append(self._creation(identity, entry))
             self.draft.available.add(key_of(entry))
         elif not self.draft.same(identity, entry, found):
             return
-        else:
-            self.draft.alter(identity, "aggregate", entry, found, self._alterations(entry, found))
+        self._build(identity, entry, found)
         self.draft.report(identity, entry, found)
         self.refill.fill(identity, entry, found)
+
+    def _build(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any] | None) -> None:
+        if found is None:
+            self.draft.plan.steps.append(self._creation(identity, entry))
+        else:
+            self.draft.alter(identity, "aggregate", entry, found, self._alterations(entry, found))
 
     def _refusal(self, entry: t.Mapping[str, t.Any]) -> tuple[str, str, str] | None:
         """Why an aggregate cannot be created: outcome, reason, remedy."""

@@ -14,6 +14,7 @@ from .._plan import Finding, Identity, Step
 from .._sql import statement
 from .attributes import name_of
 from .draft import FIRST, KIND, Draft
+from .recreate import is_left_over
 from .target import Key, key_of
 
 __all__ = ["left_over"]
@@ -32,7 +33,7 @@ def left_over(draft: Draft) -> None:
             hint="Check the database that source names, or set prune: false.",
         )
     allowed = set(draft.options.get("prune_allow") or ()) if draft.options.get("prune") else set()
-    doomed = {key for key in extra if f"{key[0]}.{key[1]}" in allowed}
+    doomed = {key for key, entry in extra.items() if f"{key[0]}.{key[1]}" in allowed and not is_left_over(entry)}
     standing = {key: _standing_on(draft, key) for key in extra}
     while True:
         held = {key for key in doomed if any(other not in doomed for other in standing[key])}
@@ -59,6 +60,9 @@ def _standing_on(draft: Draft, key: Key) -> list[Key]:
 
 def _why_left(draft: Draft, key: Key, allowed: t.Collection[str], standing: t.Sequence[Key]) -> tuple[str, str]:
     label = f"{key[0]}.{key[1]}"
+    if is_left_over(draft.there[key]):
+        hint = "Run the task with on_drift: recreate: it goes on with it, or drops it."
+        return "An interrupted run with on_drift: recreate left it; it is left alone.", hint
     if label in allowed:
         names = ", ".join(f"{schema}.{name}" for schema, name, _arguments in standing)
         return f"The source does not have it, but {names} stands on it: it is left alone.", "Drop that first."

@@ -46,13 +46,35 @@ class Refill:
         self.windows: dict[Key, Window] = {}
         self.parts: dict[Key, list[tuple[int, int]]] = {}
         self.copies: dict[Key, list[str]] = {}
+        self.whole: set[Key] = set()
 
     def fill(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any] | None) -> None:
         """Refresh an aggregate and copy its history, as far as the options want it."""
-        if self.draft.options.get("refresh", "full") != "none":
+        if self._extent(entry) != "none":
             self._refresh(identity, entry, found)
         if self.draft.options.get("history", "preserve") != "ignore":
             self._history(identity, entry)
+
+    def fill_whole(
+        self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any] | None, key: Key
+    ) -> tuple[str, ...]:
+        """Fill what is going to take another one's place, whatever the options say of refreshing.
+
+        :param key: the name that it is going to have; what stands on it looks for that.
+        :returns: the keys of the steps.
+        """
+        own = key_of(entry)
+        self.whole.add(own)
+        self.history = {**self.history, own: self.history.get(key, ())}
+        known = len(self.draft.plan.steps)
+        self.fill(identity, entry, found)
+        if own in self.windows:
+            self.windows[key] = self.windows[own]
+        self.parts[key], self.copies[key] = self.parts.get(own, []), self.copies.get(own, [])
+        return tuple(step.key for step in self.draft.plan.steps[known:])
+
+    def _extent(self, entry: t.Mapping[str, t.Any]) -> str:
+        return "full" if key_of(entry) in self.whole else str(self.draft.options.get("refresh", "full"))
 
     def _refresh(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any] | None) -> None:
         key = key_of(entry)
@@ -117,6 +139,8 @@ class Refill:
             text = self.draft.options.get(option)
             return time_of(text, entry["time_type"], option, label) if text else None
 
+        if key_of(entry) in self.whole:
+            return None, None
         if self.draft.options.get("refresh") != "window":
             return None, bound("refresh_end")
         if not self.draft.options.get("refresh_start") and not self.draft.options.get("refresh_end"):
@@ -147,13 +171,18 @@ class Refill:
             bare = [piece for piece in pieces if not self._is_refreshed(entry, piece)]
             refreshed = self._refresh_before(identity, entry, bare)
             for piece in pieces:
-                self._copy(identity, entry, piece, refreshed, copy_buckets(self.source, entry, piece.low, piece.high))
+                work = copy_buckets(self.source, entry, piece.low, piece.high, piece.shared)
+                self._copy(identity, entry, piece, refreshed, work)
 
     def _is_refreshed(self, entry: t.Mapping[str, t.Any], piece: Piece) -> bool:
         """Whether the refresh of this run covers the range of a copy, or finds it current."""
         window = self.windows.get(key_of(entry))
-        full = self.draft.options.get("refresh", "full") == "full"
-        return full and window is not None and window.start <= piece.low and piece.high <= window.end
+        return (
+            self._extent(entry) == "full"
+            and window is not None
+            and window.start <= piece.low
+            and piece.high <= window.end
+        )
 
     def _refresh_before(self, identity: Identity, entry: t.Mapping[str, t.Any], pieces: t.Sequence[Piece]) -> str:
         """The key of the refresh that covers these pieces; where none is asked for, of one for them alone.

@@ -30,6 +30,8 @@ def validate_deep(target: Database, plan: Plan) -> None:
     if not any(step.action == "create" for step in plan.steps):
         return
     refused: dict[str, Finding] = {}
+    # What stands on an aggregate that is made anew can be tried once that is in its place.
+    later = {step.key for step in plan.steps if step.action == "rebuild"}
     target.execute("BEGIN")
     try:
         target.execute(statement("SET LOCAL lock_timeout = {}", literal(f"{min(LOCK_TIMEOUT, target.lock_timeout)}s")))
@@ -38,6 +40,8 @@ def validate_deep(target: Database, plan: Plan) -> None:
             if lost:
                 reason = f"It stands on {refused[lost[0]].object.label}, which the target will not have."
                 refused[step.key] = Finding(step.object, "skipped", reason)
+            elif later.intersection(step.depends_on):
+                later.add(step.key)
             elif step.action == "create":
                 finding = _attempt(target, step)
                 if finding is not None:
