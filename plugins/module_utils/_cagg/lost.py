@@ -76,7 +76,7 @@ def find_lost(
     gaps = uncovered(wanted, existing, {key: old.entry for key, old in olds.items()}, chosen)
     places = [(key, low, high) for key, found in gaps.items() for low, high in found]
     runs = ask_all(target, [_runs(olds[key].entry, low, high) for key, low, high in places])
-    stored = [(key, [(low, high) for low, high in one]) for (key, _low, _high), one in zip(places, runs) if one]
+    stored = [(key, list(map(tuple, one))) for (key, _low, _high), one in zip(places, runs) if one]
     unseen = {key for (key, _low, high), one in zip(places, runs) if one and high is None}
     theirs = _on_source(source, entries, stored)
     spans: dict[Key, list[Span]] = {}
@@ -111,7 +111,7 @@ def _on_source(
         low, high = runs[0][0] - widest(entry), runs[-1][1] + widest(entry)
         asked.append(_runs(entry, low, high) if readable else "NULL")
     answers = ask_all(source, asked) if source is not None else [None] * len(asked)
-    return [[(low, high) for low, high in answer or ()] for answer in answers]
+    return [list(map(tuple, answer or ())) for answer in answers]
 
 
 def _without(ours: t.Sequence[Span], theirs: t.Sequence[Span], old: Stored, entry: Entry) -> list[Span]:
