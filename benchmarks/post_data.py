@@ -120,7 +120,7 @@ def _restore(server: Server, db: str, jobs: int) -> Figures:
 
 
 def _copy(server: Server, db: str, *, grant: bool = False) -> str:
-    while server.execute("postgres", "SELECT FROM pg_stat_activity WHERE datname = 'bare'"):
+    while server.execute("postgres", "SELECT 1 FROM pg_stat_activity WHERE datname = 'bare'"):
         time.sleep(0.1)
     server.create_database(db, template="bare", owner=OWNER)
     if grant:

@@ -28,6 +28,7 @@ STATUS = "status.json"  # written here, read by the follower
 ALIVE = "alive"  # touched by the follower
 DEAD_AFTER = 10.0  # seconds without a touch
 _EVERY = 1.0  # seconds between two looks at the server
+_LOOKING = 20  # a pause after a look is so many times as long as the look
 
 # PostgreSQL manual, 28.4 (Progress Reporting). Scanning, sorting and loading take about 6, 1 and 3 tenths.
 _INDEX = """
@@ -114,19 +115,22 @@ class Reporter:
             self.meter.done[step.key] = time.monotonic() - one.began if one is not None else 0.0
 
     def look(self, pids: t.Mapping[int, Step], control: Database) -> None:
-        """Ask the server how far the backends are, and tell; at most once a second.
+        """Ask the server how far the backends are, and tell; at most once a second, and seldom where it takes long.
 
         :param pids: what each backend runs.
         """
         if self.meter is None or time.monotonic() < self._next_look:
             return
-        self._next_look = time.monotonic() + _EVERY
+        began = time.monotonic()
         for pid, step in pids.items():
             if step.key in self.meter.running:
                 self.meter.running[step.key].pid = pid
         with contextlib.suppress(TimescaleError):
             self._ask(pids, control)
         self.tell(control)
+        # With ten thousand steps a look takes long enough to hold up the workers.
+        ended = time.monotonic()
+        self._next_look = max(began + _EVERY, ended + _LOOKING * (ended - began))
 
     def tell(self, control: Database) -> None:
         """Tell how far it is now, in the status file and as the session's name."""
