@@ -28,7 +28,7 @@ STATUS = "status.json"  # written here, read by the follower
 ALIVE = "alive"  # touched by the follower
 DEAD_AFTER = 10.0  # seconds without a touch
 _EVERY = 1.0  # seconds between two looks at the server
-_LOOKING = 20  # a pause after a look is so many times as long as the look
+_LOOKING = 20  # a pause after a look is so many times as long as the look computed
 
 # PostgreSQL manual, 28.4 (Progress Reporting). Scanning, sorting and loading take about 6, 1 and 3 tenths.
 _INDEX = """
@@ -121,16 +121,16 @@ class Reporter:
         """
         if self.meter is None or time.monotonic() < self._next_look:
             return
-        began = time.monotonic()
+        began, used = time.monotonic(), time.thread_time()
         for pid, step in pids.items():
             if step.key in self.meter.running:
                 self.meter.running[step.key].pid = pid
         with contextlib.suppress(TimescaleError):
             self._ask(pids, control)
         self.tell(control)
-        # With ten thousand steps a look takes long enough to hold up the workers.
-        ended = time.monotonic()
-        self._next_look = max(began + _EVERY, ended + _LOOKING * (ended - began))
+        # With ten thousand steps a look computes for so long that it holds up the workers.
+        used = time.thread_time() - used
+        self._next_look = max(began + _EVERY, time.monotonic() + _LOOKING * used)
 
     def tell(self, control: Database) -> None:
         """Tell how far it is now, in the status file and as the session's name."""

@@ -31,7 +31,7 @@ from tests.support.ssh import SSHD, ssh_server
 TABLES = 4
 ROWS = 1000
 LINE = re.compile(r"\] (\d+) of 4 steps done, (\d+)%, .*?/s(?:, (\d+):(\d\d) left)?")
-KEYS = {"changed", "queries", "objects", "summary", "run", "invocation", "warnings", "_ansible_no_log"}
+KEYS = {"changed", "queries", "objects", "summary", "run", "settings", "invocation", "warnings", "_ansible_no_log"}
 SLOW = "CREATE FUNCTION public.slow(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN {} RETURN x; END $$"
 
 
@@ -135,8 +135,8 @@ def test_lines_move_and_the_estimate_holds(folder: Path, inventory: dict[str, An
     assert all(at <= end for at, _match in points), told
     last_at, last = points[-1]
     guess = int(last.group(3)) * 60 + int(last.group(4))
-    assert end - last_at <= 2 * guess + 3, told
-    assert guess <= 2 * (end - last_at) + 3, told
+    assert end - last_at <= 2 * guess + 5, told
+    assert guess <= 2 * (end - last_at) + 5, told
     event = json.loads((folder / "events.jsonl").read_text("utf-8").splitlines()[0])
     result = event["result"]
     assert result["summary"]["created"] == TABLES
@@ -209,6 +209,9 @@ def test_async_stays_the_users_own(folder: Path, sides: dict[str, Any]) -> None:
     assert "steps done" not in shown
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text("utf-8").splitlines()]
     assert [one["result"]["summary"] for one in events if "summary" in one.get("result", {})] == [{"created": TABLES}]
+    until = time.monotonic() + 20  # Ansible's wrapper removes its own folder when it ends, after the job
+    while list(remote.glob("*")) and time.monotonic() < until:
+        time.sleep(0.1)
     assert list(remote.glob("*")) == []
 
 

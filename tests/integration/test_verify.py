@@ -370,6 +370,10 @@ def test_buckets_that_the_source_has_not_refreshed_are_counted_apart(moved: Samp
     contents = {one["name"]: one for one in result["objects"] if one["kind"] == "contents"}
     assert result["equal"]
     assert contents["avg_fill_levels"]["source_stale"] > 0
+    gone = f'DELETE FROM public.fill_measurements WHERE ("time", sensor_id, fill_level) = {row}'
+    refresh = "CALL public.refresh_continuous_aggregate('public.avg_fill_levels', '2026-03-05', '2026-03-06')"
+    for statement in (gone, refresh):
+        moved.source.execute(moved.source_db, statement)
 
 
 # As a copy leaves it that lost a row: no trigger tells the aggregates.
@@ -443,7 +447,8 @@ def test_fifteen_planted_differences_are_found_and_nothing_else(moved: Sample) -
         "daily": target.execute(database, stored, ("avg_fill_levels_daily",)),
     }
     assert len(FIFTEEN) == 15
-    assert _verify(moved, include=INCLUDE)["equal"]
+    before = _verify(moved, include=INCLUDE)
+    assert before["equal"], before["differences"]
     for statement, _told in FIFTEEN.values():
         for name, rows in names.items():
             statement = statement.replace(f"{{{name}}}", rows[0][0])

@@ -116,7 +116,7 @@ def read_chunks(database: Database) -> Chunks:
 
 def why_plain(strategy: Strategy, table: Relation, thing: Thing) -> str | None:
     """None when the index is to be built chunk by chunk; else why it is not, empty when there is nothing to say."""
-    if strategy.choice not in ("auto", "chunk") or not _can_split(thing.definition):
+    if strategy.choice not in ("auto", "chunk") or not _can_split(thing.printed or thing.definition):
         return ""
     own = strategy.chunks.get(table.name, ())
     worthwhile = len(own) > 1 and strategy.jobs > 1 and sum(chunk.bytes for chunk in own) >= WORTHWHILE
@@ -136,8 +136,10 @@ def _can_split(definition: str) -> bool:
 
 def chunk_build(table: Name, thing: Thing, strategy: Strategy, version: Timescale) -> ChunkBuild:
     """The statements of an index that is built chunk by chunk; chunks that have it are left alone."""
-    index, method = thing.identity.name, _method(thing.definition)
-    unique = thing.definition.startswith("CREATE UNIQUE ")
+    # As the server prints it: the step's settings name the tablespace.
+    definition = thing.printed or thing.definition
+    index, method = thing.identity.name, _method(definition)
+    unique = definition.startswith("CREATE UNIQUE ")
     last = _create(unique, index, table, method, only=True)
     parts = [
         (chunk, _create(unique, _name_on(chunk.name, index), chunk.name, method))
