@@ -223,7 +223,7 @@ def test_a_role_that_owns_nothing_on_the_target(kept: Sample) -> None:
 
 ON_TARGET = {
     "timescale_cagg_sync": ("The target refuses its query: permission denied for table",),
-    "timescale_policy_sync": ("Role sensor_reader is no member of sensor_admin", "Grant sensor_admin to sensor_reader"),
+    "timescale_policy_sync": ("Role sensor_reader may not act as sensor_admin", "Grant sensor_admin to sensor_reader"),
     "timescale_preflight": ("target, role sensor_reader: It is not the owner of", "Log in as a role that is a member"),
 }
 ON_SOURCE = {
