@@ -101,7 +101,8 @@ def test_row_security_is_suspended(moved: Sample) -> None:
     assert compare(moved, "continuous aggregates") == []
 
 
-def test_deep_validation_finds_what_stands_on_something_missing(moved: Sample) -> None:
+def _with_halves(moved: Sample) -> None:
+    """An aggregate of the source whose function the target lacks, and a view on it."""
     on_source(moved, "CREATE FUNCTION public.halved(numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS 'SELECT $1 / 2'")
     on_source(
         moved,
@@ -111,6 +112,10 @@ def test_deep_validation_finds_what_stands_on_something_missing(moved: Sample) -
         "CREATE VIEW reports.on_halves AS SELECT max(half) AS half FROM reports.halves",
         user="sensor_admin",
     )
+
+
+def test_deep_validation_finds_what_stands_on_something_missing(moved: Sample) -> None:
+    _with_halves(moved)
     plain = sync(moved, check=True)
     assert plain.get("failed") is None, plain["msg"]
     told = {one["name"]: one["reason"] for one in plain["objects"] if one["outcome"] == "pending"}
@@ -130,15 +135,7 @@ def test_deep_validation_finds_what_stands_on_something_missing(moved: Sample) -
 
 
 def test_what_fails_takes_along_what_stands_on_it_and_nothing_else(moved: Sample) -> None:
-    on_source(moved, "CREATE FUNCTION public.halved(numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS 'SELECT $1 / 2'")
-    on_source(
-        moved,
-        """CREATE MATERIALIZED VIEW reports.halves WITH (timescaledb.continuous) AS
-           SELECT time_bucket('1 day', bucket) AS day, public.halved(max(avg_fill_level)) AS half
-           FROM public.avg_fill_levels GROUP BY 1 WITH NO DATA""",
-        "CREATE VIEW reports.on_halves AS SELECT max(half) AS half FROM reports.halves",
-        user="sensor_admin",
-    )
+    _with_halves(moved)
     done = sync(moved)
     assert done["failed"]
     assert "halved(numeric) does not exist" in done["msg"]
