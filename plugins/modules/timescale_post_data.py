@@ -22,8 +22,10 @@ description:
     added C(NOT VALID) and then validated; where rows break it, it stays, for new rows, until a run can validate it.
     What a stopped run left of the two is taken up by the next one.
   - Sessions that work get C(maintenance_work_mem) of half of the target's C(shared_buffers) over all O(jobs), at most
-    2 GiB and never less than the server's own, and no more C(max_parallel_maintenance_workers) than their share of
-    C(max_parallel_workers). What O(settings) names wins. RV(settings) tells what was used.
+    2 GiB and never less than the server's own, and as many C(max_parallel_maintenance_workers) as the others leave of
+    the processors, at most the server's own. An index that is so much of the work that the others end before it gets
+    more. Where C(max_parallel_workers) was set on the server, it is taken for the number of processors, otherwise
+    O(jobs) is, but at least 2. What O(settings) names wins. RV(settings) tells what sessions began with.
   - The locks that a statement takes on all chunks of a hypertable are estimated. Statements that the server's lock
     table has no room for at the same time run one after the other, and one that alone has too many is warned of.
   - The triggers C(ts_insert_blocker) and C(ts_cagg_invalidation_trigger), known by the function they call, belong to
@@ -372,6 +374,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._module import Ses
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.resources import (
     read_resources,
     session_settings,
+    share_processors,
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.selection import KINDS, OPT_IN, Options
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.task import plan_of
@@ -388,6 +391,7 @@ def work(session: Session) -> dict[str, t.Any]:
         resources = read_resources(session.target)
         plan = plan_of(session, options, resources)
         session.target.settings = settings = session_settings(resources, params["jobs"], params["settings"])
+        share_processors(plan, resources, params["jobs"], params["settings"])
         return session.carry_out(
             plan, on_unsupported=params["on_unsupported"], on_drift=params["on_drift"], settings=settings
         )

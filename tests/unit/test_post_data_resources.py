@@ -16,27 +16,51 @@ from ansible_collections.dbops.timescale.plugins.module_utils._post_data.resourc
     Resources,
     keep_within,
     session_settings,
+    share_processors,
 )
 
 GIB = 1024**3
-SERVER = Resources(8 * GIB, GIB // 16, 8, 2, 64, 100)  # room for 6400 locks
+SERVER = Resources(8 * GIB, GIB // 16, 0, 2, 64, 100)  # room for 6400 locks
 
 
 @pytest.mark.parametrize(
-    ("jobs", "given", "memory", "workers"),
+    ("jobs", "processors", "given", "memory", "workers"),
     [
-        (4, {}, "1048576kB", "2"),
-        (1, {}, "2097152kB", "2"),  # never more than 2 GiB
-        (100, {}, "65536kB", "0"),  # never less than the server's own
-        (6, {"Maintenance_Work_Mem": "1GB"}, "1GB", "1"),
-        (4, {"max_parallel_maintenance_workers": 4}, "1048576kB", "4"),
+        (4, 0, {}, "1048576kB", "0"),
+        (1, 0, {}, "2097152kB", "1"),  # never more than 2 GiB; nobody has one processor only
+        (4, 8, {}, "1048576kB", "1"),
+        (4, 32, {}, "1048576kB", "2"),  # never more than the server's own
+        (100, 8, {}, "65536kB", "0"),  # never less than the server's own
+        (6, 0, {"Maintenance_Work_Mem": "1GB"}, "1GB", "0"),
+        (4, 0, {"max_parallel_maintenance_workers": 4}, "1048576kB", "4"),
     ],
 )
-def test_settings_follow_from_the_server(jobs: int, given: dict[str, Any], memory: str, workers: str) -> None:
-    assert session_settings(SERVER, jobs, given) == {
+def test_settings_follow_from_the_server(
+    jobs: int, processors: int, given: dict[str, Any], memory: str, workers: str
+) -> None:
+    assert session_settings(dataclasses.replace(SERVER, processors=processors), jobs, given) == {
         "maintenance_work_mem": memory,
         "max_parallel_maintenance_workers": workers,
     }
+
+
+@pytest.mark.parametrize(
+    ("sizes", "jobs", "given", "workers"),
+    [
+        ((100,), 2, {}, ["1"]),
+        ((100,), 4, {}, ["2"]),  # the server's own
+        ((100, 100), 2, {}, ["-", "-"]),
+        ((300, 100), 2, {}, ["1", "-"]),  # the other connection has nothing to do for half of the time
+        ((100,) * 100, 4, {}, ["-"] * 100),
+        ((100,), 2, {"MAX_parallel_maintenance_workers": 0}, ["-"]),
+    ],
+)
+def test_workers_go_to_what_is_much_of_the_work(
+    sizes: tuple[int, ...], jobs: int, given: dict[str, Any], workers: list[str]
+) -> None:
+    steps = [Step(Identity("index", "p", "i", "h"), "create", ("CREATE INDEX",), size=size) for size in sizes]
+    share_processors(Plan(steps), SERVER, jobs, given)
+    assert [step.settings.get("max_parallel_maintenance_workers", "-") for step in steps] == workers
 
 
 def _plan(chunks: int, **more: Any) -> tuple[Plan, Inventory]:

@@ -84,32 +84,35 @@ _ALIKE = f"""(
     AND {_COLUMNS.format(index="kx")} = {_COLUMNS.format(index="x")}
 )"""
 
+# A hypertable's chunks, of which only tables can have what it has (a tiered chunk is a foreign table). By inheritance,
+# which has an index: a list of all chunks would be read once for each hypertable.
+_TABLES_OF = """
+pg_catalog.pg_inherits AS k
+JOIN pg_catalog.pg_class AS kc ON kc.oid = k.inhrelid AND kc.relkind = 'r'
+WHERE k.inhparent = {relation}"""
+
 # How many chunks have fewer valid indexes like it than the hypertable: an interrupted build, or one made while hooks
-# were off. Counted, because indexes that differ in an expression or a predicate alone look alike here.
+# were off. Counted, because indexes that differ in an expression or a predicate alone look alike here. OFFSET keeps the
+# hypertable's own number from being counted again for each chunk.
 _LACKING = f"""(
-  SELECT count(*) FROM chunk AS k
-  JOIN pg_catalog.pg_class AS kc ON kc.oid = k.relid AND kc.relkind = 'r'
-  WHERE k.hypertable_id = r.hypertable_id
-    AND {_ALIKE.format(relation="k.relid")} < greatest(1, {_ALIKE.format(relation="x.indrelid")})
+  SELECT count(*)
+  FROM (SELECT greatest(1, {_ALIKE.format(relation="x.indrelid")}) AS alike OFFSET 0) AS own
+  CROSS JOIN {_TABLES_OF.format(relation="x.indrelid")} AND {_ALIKE.format(relation="k.inhrelid")} < own.alike
 )"""
 
 # How many chunks have no such foreign key, but for those that a server of that version takes it from (compression).
-_LACKING_KEY = """(
-  SELECT count(*) FROM chunk AS k
-  JOIN pg_catalog.pg_class AS kc ON kc.oid = k.relid AND kc.relkind = 'r'
-  WHERE k.hypertable_id = r.hypertable_id AND NOT EXISTS (
+_LACKING_KEY = f"""(
+  SELECT count(*) FROM {_TABLES_OF.format(relation="c.conrelid")} AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_constraint AS kx
-    WHERE kx.conrelid = k.relid AND kx.contype = 'f' AND pg_get_constraintdef(kx.oid) = pg_get_constraintdef(c.oid)
-  ) AND k.relid NOT IN (SELECT z.chunk FROM ({keyless}) AS z)
+    WHERE kx.conrelid = k.inhrelid AND kx.contype = 'f' AND pg_get_constraintdef(kx.oid) = pg_get_constraintdef(c.oid)
+  ) AND k.inhrelid NOT IN (SELECT z.chunk FROM ({{keyless}}) AS z)
 )"""
 
 # How many chunks have no such row trigger, or have it in another state: made while hooks were off.
-_LACKING_TRIGGER = """(
-  SELECT count(*) FROM chunk AS k
-  JOIN pg_catalog.pg_class AS kc ON kc.oid = k.relid AND kc.relkind = 'r'
-  WHERE k.hypertable_id = r.hypertable_id AND NOT EXISTS (
+_LACKING_TRIGGER = f"""(
+  SELECT count(*) FROM {_TABLES_OF.format(relation="g.tgrelid")} AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_trigger AS kg
-    WHERE kg.tgrelid = k.relid AND kg.tgname = g.tgname AND kg.tgfoid = g.tgfoid AND kg.tgenabled = g.tgenabled)
+    WHERE kg.tgrelid = k.inhrelid AND kg.tgname = g.tgname AND kg.tgfoid = g.tgfoid AND kg.tgenabled = g.tgenabled)
 )"""
 
 # One query for each part of the document. A column that older servers lack is taken from the row as JSON.
@@ -122,10 +125,11 @@ SELECT r.oid::int8, r.schema, r.name, r.kind, r.relrowsecurity AS row_security, 
        (SELECT i.inhparent::int8 FROM pg_catalog.pg_inherits AS i
         JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent AND p.relkind = 'p' WHERE i.inhrelid = r.oid) AS parent,
        CASE WHEN r.hypertable_id IS NOT NULL THEN
-         (SELECT coalesce(sum(pg_relation_size(k.relid)), 0) FROM chunk AS k WHERE k.hypertable_id = r.hypertable_id)
+         (SELECT coalesce(sum(pg_relation_size(k.inhrelid)), 0) FROM pg_catalog.pg_inherits AS k
+          WHERE k.inhparent = r.oid)
          WHEN r.kind IN ('r', 'm') THEN pg_relation_size(r.oid) ELSE 0 END AS bytes,
        CASE WHEN r.hypertable_id IS NOT NULL THEN
-         (SELECT count(*) FROM chunk AS k WHERE k.hypertable_id = r.hypertable_id) ELSE 0 END AS chunks
+         (SELECT count(*) FROM pg_catalog.pg_inherits AS k WHERE k.inhparent = r.oid) ELSE 0 END AS chunks
 FROM relation AS r""",
     "indexes": f"""
 SELECT i.oid::int8, x.indrelid::int8 AS relation, i.relname AS name,

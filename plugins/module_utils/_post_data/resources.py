@@ -16,12 +16,13 @@ from .._plan import Plan, Step
 from .objects import Inventory, Relation
 from .order import dotted
 
-__all__ = ["Resources", "keep_within", "locks_of", "read_resources", "session_settings"]
+__all__ = ["Resources", "keep_within", "locks_of", "read_resources", "session_settings", "share_processors"]
 
 _READ = """
 SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')),
        pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')),
-       pg_catalog.current_setting('max_parallel_workers')::pg_catalog.int4,
+       (SELECT CASE WHEN p.source <> 'default' THEN p.setting::pg_catalog.int4 ELSE 0 END
+        FROM pg_catalog.pg_settings AS p WHERE p.name = 'max_parallel_workers'),
        pg_catalog.current_setting('max_parallel_maintenance_workers')::pg_catalog.int4,
        pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int4,
        pg_catalog.current_setting('max_connections')::pg_catalog.int4
@@ -35,6 +36,8 @@ _SHARE = 2  # all sessions together take at most shared_buffers / _SHARE
 _PER_CHUNK = {"index": 2, "primary_key": 3, "unique": 3, "exclude": 3, "foreign_key": 4, "check": 1, "trigger": 1}
 _PER_CHUNK.update(trigger_state=1, cluster=3, replica_identity=3)
 _DROPPED = 3  # more where the old object is dropped first
+_WORKERS = "max_parallel_maintenance_workers"
+_WITH_WORKERS = ("index", "primary_key", "unique")
 _ALONE = "the server's lock table"  # the worker board's name for what only one step may hold
 
 
@@ -43,12 +46,14 @@ class Resources:
     """Settings of the server; memory in bytes.
 
     :param per_transaction: max_locks_per_transaction.
+    :param processors: max_parallel_workers where somebody has set it, which is done by the number of processors
+        (timescaledb-tune does); 0 where it was left alone: no query tells how many the server has.
     :param transactions: max_connections + max_prepared_transactions.
     """
 
     shared_buffers: int
     maintenance_work_mem: int
-    parallel_workers: int
+    processors: int
     maintenance_workers: int
     per_transaction: int
     transactions: int
@@ -68,19 +73,45 @@ def session_settings(resources: Resources, jobs: int, given: t.Mapping[str, t.An
     """The settings of a run's sessions: the operator's own, and what follows from the server for the others.
 
     ``maintenance_work_mem``: half of shared_buffers over all sessions, never below the server's own, at most 2 GiB.
-    ``max_parallel_maintenance_workers``: the server's own, but no more than each session's share of
-    max_parallel_workers.
+    ``max_parallel_maintenance_workers``: what the other sessions leave of the processors, at most the server's own.
 
     :param given: what the operator set.
     """
     memory = min(_MOST, resources.shared_buffers // _SHARE // jobs)
-    workers = min(resources.maintenance_workers, resources.parallel_workers // jobs)
     own = {str(name).lower(): str(value) for name, value in given.items()}
     derived = {
         "maintenance_work_mem": f"{max(memory, resources.maintenance_work_mem) // 1024}kB",
-        "max_parallel_maintenance_workers": str(workers),
+        _WORKERS: str(_workers(resources, jobs, 0)),
     }
     return {**derived, **own}
+
+
+def share_processors(plan: Plan, resources: Resources, jobs: int, given: t.Mapping[str, t.Any]) -> None:
+    """Give workers of its own to an index that is so much of the work that the other connections end before it.
+
+    Measured on two processors and connections: with two workers in each, as servers have it by default, four indexes of
+    a hypertable of 20 million rows took 1.3 times as long.
+
+    :param given: what the operator set, which stays.
+    """
+    if any(str(name).lower() == _WORKERS for name in given):
+        return
+    least = _workers(resources, jobs, 0)
+    whole = sum(step.size for step in plan.steps) or 1
+    for step in plan.steps:
+        workers = _workers(resources, jobs, step.size / whole)
+        if workers > least and not step.batch and step.object.kind in _WITH_WORKERS:
+            step.settings = {**step.settings, _WORKERS: str(workers)}
+
+
+def _workers(resources: Resources, jobs: int, share: float) -> int:
+    """How many a step gets beside its own process.
+
+    :param share: its part of all the work, from 0 to 1.
+    """
+    processors = resources.processors or max(2, jobs)
+    processes = max(processors // jobs, int(processors * share + 0.5))
+    return min(resources.maintenance_workers, max(1, processes) - 1)
 
 
 def locks_of(step: Step, tables: t.Mapping[str, Relation]) -> int:
