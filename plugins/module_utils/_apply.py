@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import heapq
 import threading
@@ -54,9 +55,9 @@ def apply_plan(
         return []
     progress = progress or Reporter("", wanted=False)
     progress.begin_steps(plan.steps, jobs)
-    board = _Board(plan.steps)
     count = max(1, min(jobs, len(plan.steps)))
-    workers = [_Worker(board, database, retries, count, progress) for _number in range(count)]
+    board = _Board(plan.steps, count)
+    workers = [_Worker(board, database, retries, progress) for _number in range(count)]
     with _stopping(board, workers):
         for worker in workers:
             worker.start()
@@ -74,7 +75,8 @@ def apply_plan(
 class _Board:
     """What is ready, what runs, what is done; the one place that workers share."""
 
-    def __init__(self, steps: t.Sequence[Step]) -> None:
+    def __init__(self, steps: t.Sequence[Step], workers: int) -> None:
+        self.workers = workers
         self.changed = threading.Condition()
         self.outcomes: dict[str, Outcome] = {}
         self.stopped = False
@@ -87,13 +89,13 @@ class _Board:
             for need in needs:
                 self._needed_by.setdefault(need, []).append(key)
         self._ready: list[tuple[int, int, str]] = []
-        self._exclusive: set[str] = set()
-        self._shared: dict[str, int] = {}
+        self._exclusive: collections.Counter[str] = collections.Counter()
+        self._shared: collections.Counter[str] = collections.Counter()
         for key, needs in self._waits_for.items():
             if not needs:
                 self._push(key)
 
-    def take(self, workers: int) -> list[Step]:
+    def take(self) -> list[Step]:
         """The heaviest step that may run now, with others if they are small; waits for one, gives [] when none is left.
 
         Everything taken counts as running, so no other worker holds a lock that one of them needs.
@@ -102,7 +104,7 @@ class _Board:
             while not self.stopped and len(self.outcomes) < len(self._steps):
                 step = self._pop()
                 if step is not None:
-                    taken = [step, *self._small_ones(step, workers)]
+                    taken = [step, *self._small_ones(step)]
                     self._running += len(taken)
                     return taken
                 if self._running:
@@ -111,30 +113,45 @@ class _Board:
                     self._give_up()
             return []
 
-    def _small_ones(self, first: Step, workers: int) -> t.Iterator[Step]:
-        """More steps for a small one, and a fair share for the other workers."""
-        for _number in range(min(_BATCH - 1, len(self._ready) // (2 * workers)) if first.batch else 0):
-            step = self._pop(lambda one: one.batch and one.listed[:1] == first.listed[:1])
+    def _small_ones(self, first: Step) -> t.Iterator[Step]:
+        """More steps for a small one, and a fair share for the other workers. They may need what it holds."""
+        own = set(first.exclusive)
+        for _number in range(min(_BATCH - 1, len(self._ready) // (2 * self.workers)) if first.batch else 0):
+            step = self._pop(lambda one: one.batch and one.listed[:1] == first.listed[:1], own)
             if step is None:
                 return
+            own.update(step.exclusive)
             yield step
 
     def done(self, *outcomes: Outcome) -> None:
         """Note what became of steps and let go what waited for them."""
         with self.changed:
             for outcome in outcomes:
-                step = outcome.step
-                self._running -= 1
-                self._exclusive.difference_update(step.exclusive)
-                for name in step.shared:
-                    self._shared[name] -= 1
-                self._settle(step.key, outcome)
+                self._let_go(outcome.step)
+                self._settle(outcome.step.key, outcome)
             self.changed.notify_all()
+
+    def leave(self, steps: t.Sequence[Step]) -> bool:
+        """Give back steps that a worker cannot do, for the others; False for the last worker, who must."""
+        with self.changed:
+            if self.workers == 1:
+                return False
+            self.workers -= 1
+            for step in steps:
+                self._let_go(step)
+                self._push(step.key)
+            self.changed.notify_all()
+            return True
 
     def stop(self) -> None:
         with self.changed:
             self.stopped = True
             self.changed.notify_all()
+
+    def _let_go(self, step: Step) -> None:
+        self._running -= 1
+        self._exclusive.subtract(step.exclusive)
+        self._shared.subtract(step.shared)
 
     def _settle(self, key: str, outcome: Outcome) -> None:
         self.outcomes[key] = outcome
@@ -160,8 +177,13 @@ class _Board:
     def _push(self, key: str) -> None:
         heapq.heappush(self._ready, (-self._steps[key].weight, self._order[key], key))
 
-    def _pop(self, fits: t.Callable[[Step], bool] = lambda _step: True) -> Step | None:
-        """The heaviest step that nothing blocks, None where that one does not fit."""
+    def _pop(
+        self, fits: t.Callable[[Step], bool] = lambda _step: True, own: t.AbstractSet[str] = frozenset()
+    ) -> Step | None:
+        """The heaviest step that nothing blocks, None where that one does not fit.
+
+        :param own: names that the same worker holds alone.
+        """
         put_back = []
         chosen = None
         while self._ready and chosen is None:
@@ -169,7 +191,7 @@ class _Board:
             step = self._steps[entry[2]]
             if step.key in self.outcomes:
                 continue
-            if self._blocked(step):
+            if self._blocked(step, own):
                 put_back.append(entry)
             elif fits(step):
                 chosen = step
@@ -180,14 +202,13 @@ class _Board:
             heapq.heappush(self._ready, entry)
         if chosen is not None:
             self._exclusive.update(chosen.exclusive)
-            for name in chosen.shared:
-                self._shared[name] = self._shared.get(name, 0) + 1
+            self._shared.update(chosen.shared)
         return chosen
 
-    def _blocked(self, step: Step) -> bool:
-        if any(name in self._exclusive or self._shared.get(name) for name in step.exclusive):
+    def _blocked(self, step: Step, own: t.AbstractSet[str]) -> bool:
+        if any(self._shared[name] for name in step.exclusive):
             return True
-        return any(name in self._exclusive for name in step.shared)
+        return any(self._exclusive[name] and name not in own for name in (*step.exclusive, *step.shared))
 
 
 def _became(outcome: Outcome) -> str:
@@ -201,39 +222,45 @@ class _NotTogether(Exception):
 class _Worker(threading.Thread):
     """One connection that takes steps from the board until there are none."""
 
-    def __init__(self, board: _Board, control: Database, retries: int, workers: int, progress: Reporter) -> None:
+    def __init__(self, board: _Board, control: Database, retries: int, progress: Reporter) -> None:
         super().__init__(daemon=True)
         self.progress = progress
         self.step: Step | None = None
         self.board = board
         self.control = control
         self.retries = retries
-        self.workers = workers
         self.database: Database | None = None
         self.pid = 0
         self.blockers: tuple[str, ...] = ()
 
     def run(self) -> None:
-        steps = self.board.take(self.workers)
-        while steps:
+        steps = self.board.take()
+        while steps and (self._has_connection() or not self.board.leave(steps)):
             if len(steps) == 1 or not self._run_batch(steps):
                 self._run_each(steps)
-            steps = self.board.take(self.workers)
+            steps = self.board.take()
         if self.database is not None:
             self.database.close()
+
+    def _has_connection(self) -> bool:
+        """Whether the server has let it in, now or before: where connections are few, fewer workers do the work."""
+        with contextlib.suppress(TimescaleError):
+            self._connected()
+        return self.database is not None
 
     def _run_each(self, steps: t.Sequence[Step]) -> None:
         for step in steps:
             if self.board.stopped:
                 return
-            outcome = Outcome(step, "failed", error={"msg": "The worker died."})
             self.step = step
             self.progress.begin(step)
             try:
                 outcome = self._run_step(step)
-            finally:
-                self.progress.end(step)
-                self.board.done(outcome)
+            except Exception as error:  # of a step's work; without this worker nobody would do the steps that it holds
+                reason = f"{type(error).__name__}: {error}"
+                outcome = Outcome(step, "failed", reason=reason, error={"msg": reason, "object": step.object.label})
+            self.progress.end(step)
+            self.board.done(outcome)
 
     def _run_batch(self, steps: t.Sequence[Step]) -> bool:
         """Run small steps together; False when that did not work, and each has to run on its own.
@@ -399,9 +426,11 @@ def _stopping(board: _Board, workers: t.Sequence[_Worker]) -> t.Iterator[None]:
 
     def cancel_all() -> None:
         board.stop()
-        for worker in workers:
-            if worker.database is not None:
-                worker.database.cancel()
+        while any(worker.is_alive() for worker in workers):  # one may just have been about to run a statement
+            for worker in workers:
+                if worker.database is not None:
+                    worker.database.cancel()
+            time.sleep(_POLL)
 
     with on_signals(stop):
         yield

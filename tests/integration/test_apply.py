@@ -159,6 +159,46 @@ def test_sigterm_cancels_the_server_too(database: Database) -> None:
     assert database.value("SELECT pg_catalog.to_regclass('public.never')") is None
 
 
+def test_a_worker_outlives_what_its_step_raises(database: Database) -> None:
+    def work(_own: Database) -> None:
+        raise LookupError("nothing there")
+
+    broken = Step(Identity("x", "", "broken"), "alter", ("SELECT 1",), key="broken", work=work, weight=1)
+    outcomes = _run(database, broken, _table("after"), jobs=1)
+    assert {key: (o.outcome, o.reason) for key, o in outcomes.items()} == {
+        "broken": ("failed", "LookupError: nothing there"),
+        "after": ("created", ""),
+    }
+
+
+def test_sigterm_between_two_statements(database: Database) -> None:
+    """What begins just after the first cancel is cancelled too."""
+
+    def work(own: Database) -> None:
+        time.sleep(1.5)
+        own.execute("SELECT pg_catalog.pg_sleep(60)")
+
+    threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+    before = time.monotonic()
+    with pytest.raises(Interrupted):
+        _run(database, Step(Identity("x", "", "slow"), "alter", ("SELECT 1",), key="slow", work=work))
+    assert time.monotonic() - before < 10
+
+
+def test_small_steps_that_exclude_each_other_share_transactions(database: Database) -> None:
+    database.execute("CREATE TABLE public.seen (transaction bigint, step int)")
+    note = "INSERT INTO public.seen SELECT pg_catalog.txid_current(), {}"
+    steps = [
+        Step(Identity("x", "", str(n)), "alter", (note.format(n),), key=str(n), batch=True, exclusive=("r", str(n)))
+        for n in range(200)
+    ]
+    _run(database, *steps)
+    counted = "SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT transaction) FROM public.seen"
+    ((number, transactions),) = database.rows(counted)
+    assert number == 200
+    assert transactions < 30
+
+
 def test_settings_of_a_step_do_not_outlive_it(database: Database) -> None:
     database.execute("CREATE TABLE public.seen (n int, v text)")
     note = "INSERT INTO public.seen SELECT {}, pg_catalog.current_setting('work_mem')"
