@@ -194,6 +194,7 @@ options:
   jobs:
     description:
       - Number of connections to the target that work side by side. Values below 1 count as 1.
+      - Where the server lets in fewer, these do the work.
     type: int
     default: 4
   lock_timeout:

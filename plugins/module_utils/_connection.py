@@ -22,14 +22,24 @@ from ._sql import identifier, raw, statement, typed
 from ._timescale import CALLED_FUNCTIONS
 from ._versions import PG_CONNECTION_CHECK, PG_IDLE_SESSION_TIMEOUT, PG_TRANSACTION_TIMEOUT, Timescale
 
-__all__ = ["INSUFFICIENT_PRIVILEGE", "Database", "Facts", "connect", "libpq_parameters", "statement_failed"]
+__all__ = [
+    "INSUFFICIENT_PRIVILEGE",
+    "Database",
+    "Facts",
+    "connect",
+    "libpq_parameters",
+    "lock_timeout_ms",
+    "statement_failed",
+]
 
 INSUFFICIENT_PRIVILEGE = "42501"  # PostgreSQL manual, appendix A
 CONNECTION_LOST = "08006"
+LOCK_NOT_AVAILABLE = "55P03"
 # Source connections must not be steered by the environment, which names the target (libpq manual, 34.15).
 # The environment is the process's: one lock keeps the two kinds of connecting apart.
 _COPY_BLOCK = 65536  # bytes, what a pipe holds
 _ENVIRONMENT_LOCK = threading.Lock()
+_LONGEST = 2147483.0  # seconds that a timeout of the server can be
 _NOTICES = 2000  # notices of one step that are kept
 _OPTION_OF_KEYWORD = {
     "host": "login_host",
@@ -315,6 +325,8 @@ def statement_failed(error: t.Any, side: str, text: str) -> StatementFailed:
     if sqlstate == CONNECTION_LOST:
         message = f"The connection to the {side} was lost: {primary.splitlines()[0]}"
         hint = f"See the log of the {side}'s server. Then run the task again: it goes on where it was."
+    if not hint and sqlstate == LOCK_NOT_AVAILABLE:
+        hint = f"Wait until no session of the {side} keeps that table locked, or raise lock_timeout; then run it again."
     if not hint and sqlstate == INSUFFICIENT_PRIVILEGE:
         hint = f"Give the role that connects to the {side} that right, or connect as one that has it."
     return StatementFailed(message, hint=hint, sqlstate=sqlstate, statement=text)
@@ -419,10 +431,15 @@ def _environment_of(side: str) -> t.Iterator[None]:
             os.environ.update(hidden)
 
 
+def lock_timeout_ms(database: Database) -> int:
+    """The whole milliseconds that a session's statements wait for a lock, within what a server takes."""
+    return int(min(_LONGEST, max(0.001, database.lock_timeout)) * 1000)
+
+
 def _session_settings(database: Database) -> dict[str, str]:
     """Our own settings of a session, by the server's version."""
     wanted: dict[str, str] = {**_SESSION_SETTINGS, "application_name": database.application}
-    wanted["lock_timeout"] = f"{max(1, int(database.lock_timeout * 1000))}ms"
+    wanted["lock_timeout"] = f"{lock_timeout_ms(database)}ms"
     if database.server_version >= PG_CONNECTION_CHECK:
         wanted["client_connection_check_interval"] = "2s"
     # A timeout that is set on the role or the database would end a session that waits for its next step.
@@ -435,7 +452,8 @@ def _session_settings(database: Database) -> dict[str, str]:
 
 def _prepare(database: Database, more: t.Mapping[str, str]) -> None:
     database.server_version = int(database.connection.server_version)
-    database.connection.set_client_encoding("UTF8")
+    with database._cursor(""):
+        database.connection.set_client_encoding("UTF8")
     if database.session_role:
         try:
             database.execute(statement("SET SESSION ROLE {}", identifier(database.session_role)))

@@ -33,6 +33,7 @@ from ._versions import Timescale
 __all__ = ["SOURCE_FORMAT", "Session", "run_module"]
 
 SOURCE_FORMAT = "dbops.timescale/1"
+_PARTS = {"facts", "documents"}
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 # libpq keywords whose values may be shown (manual, 34.1.2); what stands under any other key may be a secret.
 _OPEN_KEYWORDS = frozenset(
@@ -132,8 +133,8 @@ def _texts(value: t.Any) -> list[str]:
     for key, inner in value.items() if isinstance(value, dict) else ():
         if isinstance(inner, dict):
             found += _texts(inner)
-        elif isinstance(inner, str) and ("pass" in str(key).lower() or key == "login_port"):
-            found.append(inner)
+        elif isinstance(inner, (str, int)) and ("pass" in str(key).lower() or key == "login_port"):
+            found.append(str(inner))
     return found
 
 
@@ -157,6 +158,7 @@ class Session:
         self.source: Database | None = None
         if self.params.get("source"):
             _refuse_half_given(self.params["source"])
+        _require_database("target", self.params)
         self.target = self._connect("target", self.params)
         self._file: dict[str, t.Any] | None = None
 
@@ -206,13 +208,19 @@ class Session:
             return facts, wanted, existing.result()
 
     def require_writable_target(self) -> None:
-        """Refuse a standby and a read-only session before anything is planned."""
-        standby, read_only = self.target.rows(
-            "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')"
+        """Refuse a standby, a read-only session and a database that is restored before anything is planned."""
+        standby, read_only, restoring = self.target.rows(
+            "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'),"
+            " pg_catalog.current_setting('timescaledb.restoring', true)"
         )[0]
         if standby or read_only == "on":
             what = "is a standby" if standby else "is read-only (default_transaction_read_only)"
             raise BadInput(f"The target {what}.", hint="Name the primary, or make the database writable.")
+        if restoring == "on":  # statements on a hypertable would leave its chunks out
+            raise BadInput(
+                "On the target timescaledb.restoring is on, so hypertables do not work.",
+                hint="Run SELECT timescaledb_post_restore() there.",
+            )
 
     def source_facts(self) -> Facts | None:
         """The source's facts, live or from source_file, None when only an archive is given."""
@@ -366,6 +374,8 @@ def run_module(
     make: t.Any = _Module  # AnsibleModule's constructor is not typed
     module: _Module = make(supports_check_mode=True, **spec.to_kwargs())
     module.checked = True
+    if "jobs" in module.params:
+        module.params["jobs"] = max(1, module.params["jobs"])  # as its documentation says
     invocation = {"module_args": _without_secrets(module.params)}
     # Statements and names are results: a password that equals a name must not blank them. No password is ever in them.
     module.no_log_values = set()
@@ -410,7 +420,7 @@ def load_source_file(path: str) -> dict[str, t.Any]:
             content = json.load(file)
     except (OSError, ValueError) as error:
         raise BadInput(f"source_file {path} cannot be read: {error}", hint="Write it with timescale_info.") from error
-    if not isinstance(content, dict) or content.get("format") != SOURCE_FORMAT:
+    if not isinstance(content, dict) or content.get("format") != SOURCE_FORMAT or not content.keys() >= _PARTS:
         raise BadInput(
             f"source_file {path} is not a file of this release ({SOURCE_FORMAT}).", hint="Write it with timescale_info."
         )
@@ -459,6 +469,14 @@ def _refuse_half_given(options: dict[str, t.Any]) -> None:
             hint="Give the source whole; no environment variable and no default fills it. Or name a host, a"
             " service or a dsn in its connect_params.",
         )
+    _require_database("source", options)
+
+
+def _require_database(side: str, options: dict[str, t.Any]) -> None:
+    """An empty name must not become libpq's default, which is the database called like the user."""
+    if not {"dbname", "service"} & set(libpq_parameters(options, side)):
+        option = "login_db" if side == "target" else "source.login_db"
+        raise BadInput(f"{option} is empty: it names no database.", hint="Name the database.")
 
 
 def _refuse_same_database(source: Database, target: Database) -> None:

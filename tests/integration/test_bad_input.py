@@ -147,6 +147,40 @@ def test_a_target_without_the_extension(kept: Sample, module: str) -> None:
         kept.target.drop_database("no_extension")
 
 
+@pytest.mark.parametrize("module", [*WRITERS, "postgres_analyze"])
+def test_a_target_that_is_being_restored(kept: Sample, module: str) -> None:
+    """With the hooks off, an index of a hypertable would leave its chunks out."""
+    alter = sql.SQL("ALTER DATABASE {} ").format(sql.Identifier(kept.target_db))
+    kept.target.execute("postgres", alter + sql.SQL("SET timescaledb.restoring = on"))
+    login = kept.login()
+    if module in ONE_SIDED:
+        del login["source"]
+    try:
+        for check in (True, False):
+            told = ("target", "timescaledb.restoring is on", "timescaledb_post_restore")
+            refused(kept, module, login, *told, check=check)
+    finally:
+        kept.target.execute("postgres", alter + sql.SQL("RESET timescaledb.restoring"))
+
+
+@pytest.mark.parametrize("module", [*TWO_SIDED, *ONE_SIDED])
+def test_a_database_without_a_name(kept: Sample, module: str) -> None:
+    """It must not become the database that is called like the user."""
+    login = kept.login("postgres", "postgres")
+    for empty in ("", None):
+        if module in TWO_SIDED:
+            refused(kept, module, with_source(login, login_db=empty), "source.login_db is empty")
+        else:
+            login = kept.target.login_vars(kept.target_db)
+        refused(kept, module, {**login, "login_db": empty}, "login_db is empty: it names no database")
+
+
+def test_numbers_beyond_what_a_server_takes(kept: Sample) -> None:
+    usual = run_module("timescale_post_data", kept.login(), check=True)
+    odd = run_module("timescale_post_data", {**kept.login(), "jobs": 0, "lock_timeout": "inf"}, check=True)
+    assert (odd.get("msg"), odd["queries"]) == (None, usual["queries"])
+
+
 @pytest.fixture(scope="module")
 def apache() -> Iterator[ThrowawayServer]:
     """A server of the Apache edition, with an empty database."""
