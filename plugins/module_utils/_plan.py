@@ -202,7 +202,7 @@ def with_findings(result: dict[str, t.Any], findings: t.Sequence[Finding]) -> di
 def whole_of(outcomes: t.Sequence[Outcome]) -> list[Outcome]:
     """The same outcomes with the parts of an object put into the one that finishes it.
 
-    A part that failed is what the whole failed of.
+    A part that failed is what the whole failed of, and one that was left out is why the whole was.
     """
     parts: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
@@ -226,12 +226,12 @@ def _joined(last: Outcome, parts: t.Sequence[Outcome]) -> Outcome:
         joined.started_at = min(outcome.started_at for outcome in run)
         end = max(outcome.started_at + outcome.duration_ms / 1000 for outcome in run)
         joined.duration_ms = int((end - joined.started_at) * 1000)
-    failed = next((outcome for outcome in parts if outcome.outcome == "failed"), None)
-    if failed is not None:
-        same = failed.step.object == last.step.object
-        reason = failed.reason if same else f"{failed.step.object.label}: {failed.reason}"
-        error = {**failed.error, "msg": reason}
-        joined = dataclasses.replace(joined, outcome="failed", reason=reason, hint=failed.hint, error=error)
+    failed = [outcome for outcome in parts if outcome.outcome == "failed"]
+    for cause in (failed or [outcome for outcome in parts if outcome.outcome == "skipped"])[:1]:
+        same = cause.step.object == last.step.object
+        reason = cause.reason if same else f"{cause.step.object.label}: {cause.reason}"
+        joined = dataclasses.replace(joined, outcome=cause.outcome, reason=reason, hint=cause.hint)
+        joined.error = {**cause.error, "msg": reason} if failed else {}
     return joined
 
 

@@ -17,7 +17,7 @@ from .._connection import Database
 from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks, companions
 from .._versions import PG_PUBLICATION_FILTER, PG_TRIGGER_PARENT, TS_FK_ON_COMPRESSED
 
-__all__ = ["Document", "read"]
+__all__ = ["POLICY", "Document", "read"]
 
 Document = dict[str, t.Any]
 
@@ -67,6 +67,15 @@ _COMMENT = """(
   SELECT d.description FROM pg_catalog.pg_description AS d
   WHERE d.objoid = {row}.oid AND d.classoid = 'pg_catalog.{catalog}'::regclass AND d.objsubid = 0
 ) AS comment"""
+
+# A policy as pg_dump writes it after the table, its roles by name; of the row of pg_policy.
+POLICY = """concat_ws(' ', CASE WHEN NOT {row}.polpermissive THEN 'AS RESTRICTIVE' END,
+  CASE {row}.polcmd WHEN 'r' THEN 'FOR SELECT' WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE'
+    WHEN 'd' THEN 'FOR DELETE' END,
+  CASE WHEN {row}.polroles <> ARRAY[0::oid] THEN 'TO ' || (SELECT string_agg(quote_ident(u.rolname), ', '
+    ORDER BY u.rolname) FROM pg_catalog.pg_roles AS u WHERE u.oid = ANY ({row}.polroles)) END,
+  'USING (' || pg_get_expr({row}.polqual, {row}.polrelid) || ')',
+  'WITH CHECK (' || pg_get_expr({row}.polwithcheck, {row}.polrelid) || ')')"""
 
 # The names of an index's columns; an expression counts as an empty name, because TimescaleDB folds constants in chunks.
 _COLUMNS = """(
@@ -180,14 +189,7 @@ FROM relation AS r
 JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = r.oid
 WHERE r.kind <> 'm'""",
     "policies": f"""
-SELECT p.oid::int8, p.polrelid::int8 AS relation, p.polname AS name,
-       concat_ws(' ', CASE WHEN NOT p.polpermissive THEN 'AS RESTRICTIVE' END,
-         CASE p.polcmd WHEN 'r' THEN 'FOR SELECT' WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE'
-           WHEN 'd' THEN 'FOR DELETE' END,
-         CASE WHEN p.polroles <> ARRAY[0::oid] THEN 'TO ' || (SELECT string_agg(quote_ident(u.rolname), ', '
-           ORDER BY u.rolname) FROM pg_catalog.pg_roles AS u WHERE u.oid = ANY (p.polroles)) END,
-         'USING (' || pg_get_expr(p.polqual, p.polrelid) || ')',
-         'WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')') AS definition,
+SELECT p.oid::int8, p.polrelid::int8 AS relation, p.polname AS name, {POLICY.format(row="p")} AS definition,
        {_COMMENT.format(row="p", catalog="pg_policy")}
 FROM relation AS r
 JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid""",
@@ -230,7 +232,7 @@ JOIN pg_catalog.pg_publication AS p ON p.oid = x.prpubid
 JOIN relation AS r ON r.oid = x.prrelid""",
     "publication_schemas": """{publication_schemas}""",
     "subscriptions": """
-SELECT s.oid::int8, s.subname AS name, array_to_json(s.subpublications) AS publications, s.subslotname AS slot,
+SELECT s.oid::int8, s.subname AS name, array_to_json(s.subpublications) AS publications,
        obj_description(s.oid, 'pg_subscription') AS comment
 FROM pg_catalog.pg_subscription AS s
 WHERE s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())""",

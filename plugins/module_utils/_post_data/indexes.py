@@ -21,45 +21,67 @@ from .._sql import identifier, literal, quote_identifier, raw, statement
 from .._timescale import HYPERTABLES, chunks
 from .._versions import TS_INDEX_BY_DEFINITION, Timescale
 from . import scanner
+from .checks import done_when
 from .objects import Name, Relation, Thing
 
 __all__ = [
     "Chunk",
     "ChunkBuild",
-    "Chunks",
+    "Divided",
+    "Hypertables",
     "Strategy",
     "chunk_build",
-    "chunk_done",
+    "commit_by_chunk",
+    "dropping",
     "per_chunk",
-    "read_chunks",
+    "read_hypertables",
     "why_plain",
+    "words_of",
 ]
 
 WORTHWHILE = 32 * 1024 * 1024  # bytes of a hypertable; below, one statement is as fast as many
 _MAX_NAME = 63  # bytes (PostgreSQL manual, 4.1.1)
 
+# The chunks of all hypertables; each hypertable is among its own.
 _CHUNKS = """
+WITH hypertable AS ({hypertables}), chunk AS ({chunks})
 SELECT h.schema_name, h.table_name, n.nspname, c.relname, pg_catalog.pg_relation_size(c.oid),
        pg_catalog.has_schema_privilege(n.oid, 'CREATE'),
        (SELECT pg_catalog.json_agg(pg_catalog.pg_get_indexdef(x.indexrelid)) FROM pg_catalog.pg_index AS x
         WHERE x.indrelid = c.oid AND x.indisvalid)
-FROM ({hypertables}) AS h
-JOIN ({chunks}) AS k ON k.hypertable_id = h.id
+FROM hypertable AS h
+JOIN (SELECT hypertable_id, relid FROM chunk UNION ALL SELECT id, relid FROM hypertable) AS k ON k.hypertable_id = h.id
 JOIN pg_catalog.pg_class AS c ON c.oid = k.relid AND c.relkind = 'r'
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE NOT EXISTS (SELECT FROM _timescaledb_catalog.tablespace AS s WHERE s.hypertable_id = h.id)
 ORDER BY c.oid
 """
-# Chunks of one hypertable without an index of these words; for what was made while the others were indexed.
-_LACKING = """
-SELECT n.nspname, c.relname FROM ({hypertables}) AS h
-JOIN ({chunks}) AS k ON k.hypertable_id = h.id
+# How many valid indexes of these words a relation has. A server prints the same words on a chunk.
+_ALIKE = """(
+  SELECT pg_catalog.count(*) FROM pg_catalog.pg_index AS x
+  WHERE x.indrelid = {relation} AND x.indisvalid AND x.indisunique = {{unique}}
+  AND pg_catalog.right(pg_catalog.pg_get_indexdef(x.indexrelid), pg_catalog.length({{method}})) = {{method}}
+)"""
+# Chunks of one hypertable with fewer of them than it has itself, or will have: what came while others were indexed.
+_LACKING = f"""
+SELECT n.nspname, c.relname FROM ({{hypertables}}) AS h
+JOIN ({{chunks}}) AS k ON k.hypertable_id = h.id
 JOIN pg_catalog.pg_class AS c ON c.oid = k.relid AND c.relkind = 'r'
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE h.schema_name = {schema} AND h.table_name = {table} AND NOT EXISTS (
-  SELECT FROM pg_catalog.pg_index AS x WHERE x.indrelid = c.oid AND x.indisvalid AND x.indisunique = {unique}
-  AND pg_catalog.strpos(pg_catalog.pg_get_indexdef(x.indexrelid), {method}) > 0)
+WHERE h.schema_name = {{schema}} AND h.table_name = {{table}}
+  AND {_ALIKE.format(relation="c.oid")} < {_ALIKE.format(relation="h.relid")} + {{more}}
 ORDER BY c.oid
+"""
+_ON_CHUNK = f"""
+SELECT {_ALIKE.format(relation="c.oid")} > 0 AND ({{name}} = '' OR EXISTS (
+  SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+  WHERE x.indrelid = c.oid AND x.indisvalid AND i.relname = {{name}}))
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = {{schema}} AND c.relname = {{chunk}}
+"""
+_NAMED = """
+SELECT x.indisvalid FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = i.relnamespace WHERE n.nspname = {} AND i.relname = {}
 """
 
 
@@ -68,7 +90,7 @@ class Chunk:
     """A chunk that could get an index of its own.
 
     :param creatable: whether the role may create in its schema.
-    :param indexes: definitions of its valid indexes.
+    :param indexes: its valid indexes, each by its ``words_of``.
     """
 
     name: Name
@@ -77,7 +99,18 @@ class Chunk:
     indexes: tuple[str, ...]
 
 
-Chunks = t.Mapping[Name, t.Sequence[Chunk]]
+@dataclasses.dataclass(frozen=True)
+class Divided:
+    """A hypertable whose indexes could be built chunk by chunk.
+
+    :param indexes: its own valid indexes, as those of a chunk.
+    """
+
+    chunks: list[Chunk] = dataclasses.field(default_factory=list)
+    indexes: list[str] = dataclasses.field(default_factory=list)
+
+
+Hypertables = t.Mapping[Name, Divided]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,32 +118,40 @@ class Strategy:
     """What was asked for, and what the target has.
 
     :param choice: auto, chunk, transaction_per_chunk or plain.
-    :param chunks: by hypertable; those with attached tablespaces are left out, because the extension picks theirs.
+    :param hypertables: without those that have attached tablespaces, because there the extension picks a chunk's.
     """
 
     choice: str = "plain"
     jobs: int = 1
-    chunks: Chunks = dataclasses.field(default_factory=dict)
+    hypertables: Hypertables = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class ChunkBuild:
-    """The parts of an index: one statement per chunk that lacks it, then the hypertable's own."""
+    """The parts of an index: one statement per chunk that lacks it, then the hypertable's own.
 
-    parts: tuple[tuple[Chunk, str], ...]
+    :param parts: chunk, statement, and what makes the query that tells whether it has been run.
+    :param done: the query that tells whether hypertable and chunks have the index.
+    """
+
+    parts: tuple[tuple[Chunk, str, t.Callable[[], str]], ...]
     last: str
+    done: str
     work: t.Callable[[Database], None]
 
 
-def read_chunks(database: Database) -> Chunks:
-    """The target's chunks, where an index can be built on each of them. One statement."""
+def read_hypertables(database: Database) -> Hypertables:
+    """The target's hypertables and chunks, where an index can be built on each of them. One statement."""
     if database.timescale is None or database.timescale < TS_INDEX_BY_DEFINITION:
         return {}
-    found: dict[Name, list[Chunk]] = {}
+    found: dict[Name, Divided] = {}
     query = _CHUNKS.format(hypertables=HYPERTABLES, chunks=chunks(database.timescale))
-    for schema, table, *chunk_name, size, creatable, indexes in database.rows(query):
-        chunk = Chunk((chunk_name[0], chunk_name[1]), int(size), creatable, tuple(indexes or ()))
-        found.setdefault((schema, table), []).append(chunk)
+    for schema, table, of_schema, name, size, creatable, indexes in database.rows(query):
+        divided, words = found.setdefault((schema, table), Divided()), [words_of(text) for text in indexes or ()]
+        if (of_schema, name) == (schema, table):
+            divided.indexes.extend(words)
+        else:
+            divided.chunks.append(Chunk((of_schema, name), int(size), creatable, tuple(words)))
     return found
 
 
@@ -118,7 +159,7 @@ def why_plain(strategy: Strategy, table: Relation, thing: Thing) -> str | None:
     """None when the index is to be built chunk by chunk; else why it is not, empty when there is nothing to say."""
     if strategy.choice not in ("auto", "chunk") or not _can_split(thing.printed or thing.definition):
         return ""
-    own = strategy.chunks.get(table.name, ())
+    own = strategy.hypertables.get(table.name, Divided()).chunks
     worthwhile = len(own) > 1 and strategy.jobs > 1 and sum(chunk.bytes for chunk in own) >= WORTHWHILE
     if not own or not (worthwhile or strategy.choice == "chunk"):
         return ""
@@ -134,48 +175,81 @@ def _can_split(definition: str) -> bool:
     return bool(_method(definition)) and ".*" not in definition
 
 
-def chunk_build(table: Name, thing: Thing, strategy: Strategy, version: Timescale) -> ChunkBuild:
-    """The statements of an index that is built chunk by chunk; chunks that have it are left alone."""
+def words_of(definition: str) -> str:
+    """What indexes of one hypertable and its chunks have in common when only their names differ."""
+    return ("UNIQUE " if definition.startswith("CREATE UNIQUE ") else "") + _method(definition)
+
+
+def chunk_build(table: Name, thing: Thing, divided: Divided, version: Timescale, planned: int) -> ChunkBuild:
+    """The statements of an index that is built chunk by chunk; chunks that have it are left alone.
+
+    A hypertable may have several indexes of the same words: then a chunk needs as many.
+
+    :param planned: how many of the same words are to be made besides.
+    """
     # As the server prints it: the step's settings name the tablespace.
     definition = thing.printed or thing.definition
-    index, method = thing.identity.name, _method(definition)
+    index, method, words = thing.identity.name, _method(definition), words_of(definition)
     unique = definition.startswith("CREATE UNIQUE ")
-    last = _create(unique, index, table, method, only=True)
-    parts = [
-        (chunk, _create(unique, _name_on(chunk.name, index), chunk.name, method))
-        for chunk in strategy.chunks[table]
-        if not any(_method(text) == method and text.startswith("CREATE UNIQUE ") == unique for text in chunk.indexes)
-    ]
-    lacking = statement(
+    named = {"unique": literal(unique), "method": literal(method)}
+    before = divided.indexes.count(words) + planned
+    parts = []
+    for chunk in divided.chunks:
+        if chunk.indexes.count(words) <= before:
+            name = _name_on(chunk.name, index)
+            values = {"schema": literal(chunk.name[0]), "chunk": literal(chunk.name[1]), "name": literal(name)}
+            made = functools.partial(statement, _ON_CHUNK, **values, **named)
+            parts.append((chunk, _create(unique, name, chunk.name, method), made))
+    lacking = functools.partial(
+        statement,
         _LACKING,
         hypertables=raw(HYPERTABLES),
         chunks=raw(chunks(version)),
         schema=literal(table[0]),
         table=literal(table[1]),
-        unique=literal(unique),
-        method=literal(method),
+        **named,
     )
+    last, there = _create(unique, index, table, method, only=True), done_when(thing)
+    before_last, after_last = lacking(more=raw("1")), lacking(more=raw("0"))
     make = functools.partial(_create, unique, method=method)
-    work = functools.partial(_finish, last=last, lacking=lacking, index=index, make=make)
-    return ChunkBuild(tuple(parts), last, work)
+    work = functools.partial(_finish, index=index, last=last, there=there, lacking=(before_last, after_last), make=make)
+    done = statement("SELECT ({}) AND NOT EXISTS ({})", raw(there), raw(after_last))
+    return ChunkBuild(tuple(parts), last, done, work)
 
 
-def chunk_done(chunk: Name, text: str) -> str:
-    """The query that tells whether a chunk has the index that a statement makes."""
-    return statement(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS c ON c.oid = x.indrelid"
-        " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = {} AND c.relname = {}"
-        " AND x.indisvalid AND x.indisunique = {}"
-        " AND pg_catalog.strpos(pg_catalog.pg_get_indexdef(x.indexrelid), {}) > 0)",
-        *(literal(value) for value in (*chunk, text.startswith("CREATE UNIQUE "), _method(text))),
-    )
+def _finish(
+    database: Database, *, index: str, last: str, there: str, lacking: tuple[str, str], make: t.Callable[..., str]
+) -> None:
+    """Make the hypertable's own index, and those of chunks that came meanwhile; later ones get it by themselves.
+
+    Theirs first: where one refuses, the hypertable does not promise it. And once more, for one that came just then.
+    """
+    if not database.value(there):
+        _complete(database, index, lacking[0], make)
+        database.execute(last)
+    _complete(database, index, lacking[1], make)
 
 
-def _finish(database: Database, *, last: str, lacking: str, index: str, make: t.Callable[..., str]) -> None:
-    """Make the hypertable's own index, then those of chunks that came meanwhile; later ones get it by themselves."""
-    database.execute(last)
+def _complete(database: Database, index: str, lacking: str, make: t.Callable[..., str]) -> None:
     for schema, chunk in database.rows(lacking):
         database.execute(make(name=_name_on((schema, chunk), index), table=(schema, chunk)))
+
+
+def commit_by_chunk(database: Database, *, name: Name, text: str, rebuild: bool) -> None:
+    """Run a statement that commits after each chunk, and so leaves an invalid index when it fails.
+
+    What an earlier try has left is dropped, of a damaged index (``rebuild``) whatever is there.
+    """
+    schema, index = name
+    found = database.rows(statement(_NAMED, literal(schema), literal(index)))
+    if any(rebuild or not valid for (valid,) in found):
+        database.execute(dropping(name))
+    database.execute(text)
+
+
+def dropping(name: Name) -> str:
+    """The statement that drops an index."""
+    return statement("DROP INDEX {}", identifier(*name))
 
 
 def _create(unique: bool, name: str, table: Name, method: str, *, only: bool = False) -> str:
@@ -202,8 +276,6 @@ def per_chunk(definition: str) -> str:
 
     Its WITH stands where PostgreSQL's own would: after the columns, before TABLESPACE and WHERE.
     """
-    if definition.startswith("CREATE UNIQUE "):
-        return definition
     depth = 0
     words = list(scanner.tokens(definition))
     for number, token in enumerate(words):

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import re
@@ -14,12 +15,12 @@ import typing as t
 
 from .._connection import Facts
 from .._plan import Finding, Identity, Plan, Step
-from .._sql import identifier, quote_identifier, statement
+from .._sql import quote_identifier
 from .._versions import PG_OPERATOR_CLASS_PARAMETERS
 from . import hypertables, keys, scanner
 from .checks import done_when
 from .exchange import OVERWRITES, removal, renaming
-from .indexes import chunk_build, chunk_done, per_chunk, why_plain
+from .indexes import chunk_build, commit_by_chunk, dropping, per_chunk, why_plain, words_of
 from .objects import CONSTRAINTS, Inventory, Name, Relation, Thing, shape
 from .order import ancestors, dotted, locks, put_last, weight_of
 from .selection import OPT_IN, Options, left_out
@@ -32,7 +33,7 @@ __all__ = ["make_plan"]
 _SMALL = 1024 * 1024
 _ALONE = ("refresh", "subscription")  # may take long whatever its size, or cannot run in a transaction block
 _OPERATOR_CLASS_PARAMETERS = re.compile(r"(?<! WITH) \(\w+=")
-_SECRET = re.compile(r"pass|://[^/\s']*:[^/\s']*@", re.IGNORECASE)  # of a subscription's connection string
+_SECRET = re.compile(r"pass|://[^/]*:[^/]*@", re.IGNORECASE)  # of a subscription's connection string
 # What stands on an object by its name, though it is an entry of its own in the archive.
 _STAND_ON = ("comment", "index_attach")
 _NAMED_ALIKE = ("index", "primary_key", "unique", "exclude", "foreign_key")
@@ -78,10 +79,11 @@ class _Planner:
         self.options = options
         self.plan = Plan()
         self.verdicts: dict[int, list[_Verdict]] = {}
-        self._shapes: dict[Name, dict[str, Thing]] | None = None
+        self._shapes: dict[Name, dict[str, list[Thing]]] | None = None
         self._remade: set[int] = set()  # entries whose object is dropped and made again: what stands on it goes too
         self._elsewhere: dict[int, str] = {}  # entries whose object the target has under another name
         self._compared: set[Identity] = set()
+        self._by_words: collections.Counter[tuple[Name, str]] = collections.Counter()  # indexes built chunk by chunk
         self._taken = _names_taken(target)
 
     def look_at(self, item: Item) -> None:
@@ -227,20 +229,22 @@ class _Planner:
         if refused is not None:
             self._settle(item, *refused)
             return
+        damaged = there is not None and not there.valid
+        drop = (dropping((item.identity.schema, item.identity.name)),) if damaged else ()
         twin = self._twin(item, thing)
         if twin is not None:
-            self._other_name(item, thing, twin)
+            self._other_name(item, thing, twin, drop)
             return
         if self._by_chunk(item, thing, there) or self._in_two(item, thing, there):
             return
-        texts = tuple(self._for_target(text, thing) for text in item.statements)
-        action = "refresh" if item.identity.kind == "refresh" else "create"
-        if there is not None and not there.valid:
-            drop = statement("DROP INDEX {}", identifier(item.identity.schema, item.identity.name))
-            self._step(item, thing, (drop, *texts), "rebuild", _damage(there), there.definition)
+        if there is not None and damaged:
+            texts = (*drop, *(self._for_target(text, thing) for text in item.statements))
+            self._commit_by_chunk(thing, self._step(item, thing, texts, "rebuild", _damage(there), there.definition))
             self._remade.add(item.entry.dump_id)
             return
-        self._step(item, thing, texts, action, self._why_plain(item, thing))
+        texts = tuple(self._for_target(text, thing) for text in item.statements)
+        action = "refresh" if item.identity.kind == "refresh" else "create"
+        self._commit_by_chunk(thing, self._step(item, thing, texts, action, self._why_plain(item, thing)))
 
     def _note_lost_parameters(self, thing: Thing) -> None:
         """Say what TimescaleDB (2.17 to 2.29, chunk_index.c) loses of an index where PostgreSQL is 17 or later."""
@@ -323,17 +327,19 @@ class _Planner:
             for other in self.target.things.values():
                 spare = other.identity.kind in _NAMED_ALIKE and other.valid and other.identity not in self.source.things
                 if spare and other.relation is not None:
-                    self._shapes.setdefault(other.relation, {})[_shape(other)] = other
+                    self._shapes.setdefault(other.relation, {}).setdefault(_shape(other), []).append(other)
         shapes = self._shapes.get(thing.relation)
-        return shapes.get(_shape(thing)) if shapes else None
+        twins = shapes.get(_shape(thing)) if shapes else None
+        return twins.pop() if twins else None  # one stands for one: the source may have two that are alike
 
-    def _other_name(self, item: Item, thing: Thing, twin: Thing) -> None:
+    def _other_name(self, item: Item, thing: Thing, twin: Thing, drop: tuple[str, ...]) -> None:
         name, kind = twin.identity.name, item.identity.kind
         what = "another primary key" if kind == "primary_key" else f"the same {kind.replace('_', ' ')}"
         reason = f"The target has {what} under the name {name}; it is not built twice."
+        reason += " One of that name is there too, invalid or incomplete." if drop else ""
         same = kind == "index" or twin.definition == thing.definition
         if same and self.options.on_drift == "replace":
-            self._step(item, thing, (renaming(twin, item.identity.name),), "alter", reason, name)
+            self._step(item, thing, (*drop, renaming(twin, item.identity.name)), "alter", reason, name)
             return
         self._elsewhere[item.entry.dump_id] = name
         self._settle(item, "drifted", reason, "Rename it, or set on_drift: replace.", name, thing.definition)
@@ -344,8 +350,6 @@ class _Planner:
         table = self.target.relations.get(thing.relation) if thing.relation else None
         if table is None or not table.is_hypertable:
             return text
-        if thing.identity.kind == "index" and self.options.strategy.choice == "transaction_per_chunk":
-            return per_chunk(text)
         return scanner.without_only(text)
 
     def _why_plain(self, item: Item, thing: Thing) -> str:
@@ -365,9 +369,12 @@ class _Planner:
             return False
         if len(item.statements) > 1:  # DEPENDS ON EXTENSION
             return False
-        build = chunk_build(table.name, thing, self.options.strategy, version)
+        alike = (table.name, words_of(thing.printed or thing.definition))
+        divided = self.options.strategy.hypertables[table.name]
+        build = chunk_build(table.name, thing, divided, version, self._by_words[alike])
+        self._by_words[alike] += 1
         last = self._step(item, thing, (build.last,), "create")
-        last.work, last.weight, last.size, last.batch = build.work, 0, 0, False
+        last.work, last.done_when, last.weight, last.size, last.batch = build.work, build.done, 0, 0, False
         parts = [
             dataclasses.replace(
                 last,
@@ -376,15 +383,27 @@ class _Planner:
                 key=f"{last.key} on {dotted(chunk.name)}",
                 weight=chunk.bytes,
                 size=chunk.bytes,
-                done_when=functools.partial(chunk_done, chunk.name, text),
+                done_when=made,
                 part_of=last.key,
                 work=None,
             )
-            for chunk, text in build.parts
+            for chunk, text, made in build.parts
         ]
         last.depends_on = (*last.depends_on, *(part.key for part in parts))
         self.plan.steps[-1:] = [*parts, last]
         return True
+
+    def _commit_by_chunk(self, thing: Thing, step: Step) -> None:
+        """Let the server commit after each chunk of an index, where that is asked for and can be done."""
+        table = self.target.relations.get(thing.relation) if thing.relation else None
+        if self.options.strategy.choice != "transaction_per_chunk" or table is None or not table.is_hypertable:
+            return
+        *drop, text = step.statements
+        if step.object.kind != "index" or len(drop) != (step.action == "rebuild") or text.startswith("CREATE UNIQUE "):
+            return
+        text, name = per_chunk(text), (step.object.schema, step.object.name)
+        step.statements, step.batch = (*drop, text), False
+        step.work = functools.partial(commit_by_chunk, name=name, text=text, rebuild=bool(drop))
 
     def _in_two(self, item: Item, thing: Thing, there: Thing | None) -> bool:
         """Plan a key of a large plain table as two steps, where the server allows it."""
@@ -448,7 +467,7 @@ class _Planner:
             depends_on=self._depends_on(item),
             weight=weight,
             size=weight,
-            batch=small and self.options.strategy.choice != "transaction_per_chunk",
+            batch=small,
             exclusive=exclusive,
             shared=shared,
             # Thousands of queries of which hardly one is asked: each is written when it is. What is made again by the

@@ -119,8 +119,7 @@ def locks_of(step: Step, tables: t.Mapping[str, Relation]) -> int:
 
     :param tables: the target's, by the names that steps are kept apart with.
     """
-    by_chunk = step.part_of or step.work is not None
-    if by_chunk or any("(timescaledb.transaction_per_chunk" in text for text in step.statements):
+    if step.part_of or step.work is not None:  # chunk by chunk
         return 0
     per_chunk = _PER_CHUNK.get(step.object.kind, 0) + (_DROPPED if step.action == "rebuild" else 0)
     named = (tables[name] for name in (*step.exclusive, *step.shared) if name in tables)

@@ -18,7 +18,7 @@ from .._plan import Finding, Identity, Plan
 from .archive import Archive, read_archive
 from .catalog import Document, read
 from .dump import dumped
-from .indexes import read_chunks
+from .indexes import read_hypertables
 from .objects import CONSTRAINTS, Inventory
 from .plan import make_plan
 from .printed import settle
@@ -52,7 +52,7 @@ def plan_of(session: Session, options: Options, resources: Resources) -> Plan:
     """
     items, source, target = _read(session.target, lambda: _archive(session), lambda: _document(session), options)
     if options.strategy.choice in ("auto", "chunk"):
-        strategy = dataclasses.replace(options.strategy, chunks=read_chunks(session.target))
+        strategy = dataclasses.replace(options.strategy, hypertables=read_hypertables(session.target))
         options = dataclasses.replace(options, strategy=strategy)
     plan = make_plan(items, source, target, session.target.facts, options)
     if session.check_mode and session.params["second_part"]:
