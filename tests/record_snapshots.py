@@ -49,10 +49,8 @@ def _record(made: Sample, version: str, pair: str) -> None:
     source = _open("source", made.source_login())
     target = _open("target", made.target.login_vars(made.target_db, made.user))
     documents = {name: reader(source) for name, reader in READERS.items()}
-    archive = dataclasses.asdict(dumped(source, "", client_path=""))
+    archive: Any = {"entries": [dataclasses.asdict(entry) for entry in dumped(source)]}
     documents["post_data"], archive = snapshots.with_small_oids(documents["post_data"], archive)
-    # Names and builds that differ between two recordings.
-    archive.update(database="sample", server_version="", client_version="")
     for name, document in {**documents, "archive": archive, "facts": facts_to_json(source.facts)}.items():
         _write(snapshots.FOLDER / version / f"{name}.json", document)
     existing = look(target, documents["aggregates"], source.facts)

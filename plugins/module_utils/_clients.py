@@ -179,4 +179,6 @@ def _remedy(said: str, database: Database, client: Client) -> str:
         return "Name the folder of a pg_dump that was built with TLS in client_path, or install one."
     if "permission denied" in said:  # the server's word: in another language the general hint below must do
         return f"Grant the {database.side}'s role pg_read_all_data (PostgreSQL 14), or USAGE and SELECT."
+    if "LOCK TABLE" in said:
+        return f"If a session of the {database.side} keeps a table locked, wait until it ends or raise lock_timeout."
     return "See the message of the program above."

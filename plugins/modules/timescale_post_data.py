@@ -35,6 +35,7 @@ description:
     hypertable that has such parameters is named in a warning.
   - TimescaleDB's schemas and chunks are known by membership. A schema of yours that begins with C(_timescaledb) is
     moved like any other.
+  - C(pg_dump) waits for locks on the source's tables as long as O(lock_timeout) says.
   - Works where neither side has TimescaleDB too. A target without the extension is refused when the source has it,
     because its hypertables would stay plain tables.
 options:
@@ -43,7 +44,8 @@ options:
       - An archive of C(pg_dump) in custom format, on the host that runs the module.
       - An existing file is used as it is. It may hold further sections, which are ignored.
       - When the file does not exist, the archive of O(source) is kept there with mode 0600; in check mode it is not.
-      - With O(source) or O(source_file), objects that the file lacks are named in a warning.
+      - With O(source) or O(source_file), objects that the file lacks are named in a warning, and so are those that the
+        source has changed since the file was made.
       - With neither of them, the archive alone tells what is wanted. An object whose name or definition it does not
         show exactly is reported as V(unsupported).
       - What is no archive in custom format, or one of a version that is not known, is refused.
@@ -161,7 +163,7 @@ options:
         This needs TimescaleDB 2.22 and C(CREATE) on the schema of the chunks, usually C(_timescaledb_internal).
         Where either is missing, the index is built as with V(plain), and the result names the grant that is missing.
       - V(transaction_per_chunk) lets TimescaleDB commit after each chunk, on one connection, so that locks are held
-        shortly. Unique indexes are built as with V(plain).
+        shortly. Unique indexes, and what takes the place of another index (O(on_drift)), are built as with V(plain).
       - V(auto) is V(chunk) for hypertables of 32 MiB or more with more than one chunk, when O(jobs) is more than one.
       - Where tablespaces are attached to the hypertable, V(chunk) and V(auto) are V(plain), because TimescaleDB picks
         each chunk's.

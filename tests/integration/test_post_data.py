@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import stat
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.installations import client_program, version_key
-from tests.support.playbook import run_module
+from tests.support.playbook import ROOT, environment, module_command, run_module
 from tests.support.pool import Pair, Pool, Sample
 from tests.support.servers import Server
 
@@ -210,6 +211,64 @@ def test_names_made_to_hurt(plain_sample: Sample, tmp_path: Path) -> None:
     assert _compared(plain_sample.target, plain_sample.target_db) == source
 
 
+def test_what_an_archive_says_otherwise_is_named(plain_sample: Sample, tmp_path: Path) -> None:
+    """The source has changed since the archive was made; what did not change is not named."""
+    kept = str(tmp_path / "older.dump")
+    assert not _run(plain_sample, dump_file=kept, schemas=["no_such_schema"]).get("failed")
+    before = _run(plain_sample, dump_file=kept, check=True)
+    assert "older" not in str(before.get("warnings", ""))
+    for text in (
+        "COMMENT ON INDEX public.sensors_big_idx IS 'changed since'",
+        "ALTER POLICY own_notes ON public.tenant_notes USING (true)",
+    ):
+        plain_sample.source.execute(plain_sample.source_db, text, user=plain_sample.user)
+    said = str(_run(plain_sample, dump_file=kept)["warnings"])
+    assert "older than the source. Make it anew: 2 objects" in said
+    assert "comment public.sensors.index sensors_big_idx, policy public.tenant_notes.own_notes" in said
+
+
+@pytest.mark.parametrize("how", ["lock_timeout", "SIGTERM"])
+def test_a_table_of_the_source_that_is_locked(plain_sample: Sample, how: str) -> None:
+    """pg_dump would wait for ever, and the module for it."""
+    sample = plain_sample
+    argv, text = module_command(
+        "timescale_post_data", {**sample.login(), "lock_timeout": 2 if how == "lock_timeout" else 100}
+    )
+    pipe = subprocess.PIPE
+    with contextlib.closing(sample.source.connect(sample.source_db, autocommit=False)) as holder:
+        holder.cursor().execute("LOCK TABLE public.sensors IN ACCESS EXCLUSIVE MODE")
+        child = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(), cwd=ROOT)
+        if how == "SIGTERM":
+            threading.Timer(4, child.terminate).start()
+        try:
+            stdout, stderr = child.communicate(text, timeout=40)
+        finally:
+            child.kill()
+    result = json.loads(stdout)
+    assert (result["failed"], "exception" in result) == (True, False), stderr
+    assert ("raise lock_timeout" if how == "lock_timeout" else "told to stop") in result["msg"]
+
+
+def test_indexes_that_are_alike(plain_sample: Sample) -> None:
+    """One that the target has under another name stands for one of the source's, and makes up for an invalid one."""
+    sample = plain_sample
+    make = "CREATE INDEX {} ON public.sensors (name, id);"
+    _both(sample, make.format("alike_invalid"), source_only="".join(map(make.format, ("alike_one", "alike_two"))))
+    for name in ("alike_x", "alike_y"):
+        sample.target.execute(sample.target_db, make.format(name), user=sample.user)
+    invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.alike_invalid'::regclass"
+    sample.target.execute(sample.target_db, invalid)
+    options: dict[str, Any] = {"objects": ["public.alike_*"]}
+    told = _run(sample, **options)
+    assert _outcomes(told, "drifted") == {"index alike_invalid", "index alike_one"}
+    assert _outcomes(told, "created") == {"index alike_two"}
+    assert "there too, invalid" in str(told["objects"])
+    ran = _run(sample, **options, on_drift="replace")
+    assert (ran.get("msg"), _outcomes(ran, "altered")) == (None, {"index alike_invalid", "index alike_one"})
+    again = _run(sample, **options, on_drift="replace")
+    assert (again.get("msg"), again["changed"], set(again["summary"])) == (None, False, {"present", "skipped"})
+
+
 def test_differences_are_told_and_left(plain_sample: Sample) -> None:
     sample = plain_sample
     _run(sample)
@@ -349,6 +408,33 @@ def test_client_programs_that_do_not_fit(plain_sample: Sample, tmp_path: Path) -
     assert f"{tmp_path}{os.sep}pg_dump (9)" in result["msg"]
 
 
+def test_fewer_connections_than_jobs(plain_sample: Sample) -> None:
+    """What the server lets in does the work."""
+    sample = plain_sample
+    limit = f"ALTER ROLE {sample.user} CONNECTION LIMIT "
+    sample.target.execute("postgres", limit + "4")
+    try:
+        ran = _run(sample, jobs=8)
+        assert (ran.get("msg"), ran["changed"]) == (None, True)
+        assert _compared(sample.target, sample.target_db) == _compared(sample.source, sample.source_db)
+    finally:
+        sample.target.execute("postgres", limit + "-1")
+
+
+def test_what_somebody_else_creates_meanwhile(plain_sample: Sample) -> None:
+    """The server says that it exists; equal is as good as created."""
+    sample = plain_sample
+    made = """CREATE POLICY meanwhile ON public.tenant_notes FOR SELECT TO sensor_reader USING (true);
+        ALTER DOMAIN public.meanwhile_small ADD CONSTRAINT meanwhile CHECK (VALUE < 9) NOT VALID;"""
+    _both(sample, "CREATE DOMAIN public.meanwhile_small AS int;", source_only=made)
+    with contextlib.closing(sample.target.connect(sample.target_db, sample.user, autocommit=False)) as other:
+        other.cursor().execute(made)
+        threading.Timer(3, other.commit).start()
+        ran = _run(sample, objects=["public.*meanwhile*"], lock_timeout=20)
+    assert (ran.get("msg"), ran["queries"], ran["summary"]["present"]) == (None, [], 2)
+    assert "Somebody else" in str(ran["objects"])
+
+
 def test_what_differs_is_exchanged_as_a_whole(plain_sample: Sample) -> None:
     sample = plain_sample
     _run(sample)
@@ -435,7 +521,7 @@ def test_what_only_a_superuser_moves(plain_sample: Sample, tmp_path: Path) -> No
         "ALTER EVENT TRIGGER watch_ddl ENABLE ALWAYS",
         "CREATE PUBLICATION everything FOR ALL TABLES",
         "CREATE SUBSCRIPTION feed CONNECTION 'host=feed.example dbname=x' PUBLICATION p WITH (connect = false)",
-        "CREATE SUBSCRIPTION secret CONNECTION 'postgresql://u:hidden@feed.example/x' PUBLICATION p"
+        "CREATE SUBSCRIPTION secret CONNECTION 'postgresql://u:it''s hidden@feed.example/x' PUBLICATION p"
         " WITH (connect = false)",
     ):
         sample.source.execute(sample.source_db, text)

@@ -116,8 +116,7 @@ def existing_from_json(stored: dict[str, Any]) -> Existing:
 
 def archive_from_json(stored: dict[str, Any]) -> Archive:
     """The archive of post-data, which is kept as the list of its entries."""
-    entries = [Entry(**{**entry, "dependencies": tuple(entry["dependencies"])}) for entry in stored["entries"]]
-    return Archive(stored["database"], stored["server_version"], stored["client_version"], tuple(entries))
+    return tuple(Entry(**{**entry, "dependencies": tuple(entry["dependencies"])}) for entry in stored["entries"])
 
 
 def with_small_oids(*documents: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
-from ansible_collections.dbops.timescale.plugins.module_utils._post_data.archive import read_archive
+from ansible_collections.dbops.timescale.plugins.module_utils._post_data.archive import Entry, read_archive
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.objects import Inventory
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.statements import document_of
 from ansible_collections.dbops.timescale.plugins.module_utils._post_data.wanted import wanted_items
@@ -97,10 +97,17 @@ def test_entries_come_back_and_forged_ones_do_not_crash(entries: list[tuple[str,
         path = Path(folder, "x.dump")
         path.write_bytes(_archive(entries))
         archive = read_archive(str(path))
-    assert [(e.desc, e.schema, e.tag, e.text) for e in archive.entries] == entries
+    assert [(e.desc, e.schema, e.tag, e.text) for e in archive] == entries
     items = wanted_items(archive, Inventory(document_of(archive)))
     # Nothing is guessed: what has a definition was read from a statement whose names agree with the entry.
     assert all(item.thing is None or item.thing.identity == item.identity for item in items)
+
+
+def test_roles_of_a_policy_stand_as_in_the_catalog() -> None:
+    text = 'CREATE POLICY two ON public.t FOR SELECT TO zed, "Odd, one", alpha USING (true) WITH CHECK ((a = 1));'
+    document = document_of((Entry(1, 3256, 20001, "t two", "POLICY", 4, text, "public", "", ()),))
+    (policy,) = document["policies"]
+    assert policy["definition"] == ('FOR SELECT TO "Odd, one", alpha, zed USING (true) WITH CHECK ((a = 1))')
 
 
 @given(ENTRIES, st.data())

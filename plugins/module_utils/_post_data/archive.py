@@ -54,14 +54,8 @@ class Entry:
     dependencies: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Archive:
-    """What one archive tells: where it comes from, and the entries of its post-data section, in restore order."""
-
-    database: str
-    server_version: str
-    client_version: str
-    entries: tuple[Entry, ...]
+# The entries of an archive's post-data section, in restore order.
+Archive = tuple[Entry, ...]
 
 
 def read_archive(path: str) -> Archive:
@@ -100,10 +94,10 @@ class _Reader:
         if self.file.read(len(MAGIC)) != MAGIC:
             raise self._bad("is no archive of pg_dump in custom format")
         self._header()
-        database, server, client = self._text(), self._text(), self._text()
+        _database, _server_version, _client_version = self._text(), self._text(), self._text()
         entries = [self._entry() for _number in range(self._number())]
         self._check_session(entries)
-        return Archive(database, server, client, tuple(_post_data(entries)))
+        return tuple(_post_data(entries))
 
     def _header(self) -> None:
         major, minor, _revision = self._bytes(3)

@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 import typing as t
 
 from .._clients import find_client, run_client
-from .._connection import Database
+from .._connection import Database, lock_timeout_ms
 from .._errors import BadInput
 from .._sql import quote_identifier
 from .._timescale import EXTENSION_SCHEMAS
@@ -21,7 +22,9 @@ from .._timescale import chunks as chunk_query
 from .._versions import postgres_major
 from .archive import Archive, read_archive
 
-__all__ = ["dumped"]
+__all__ = ["Making", "dumped", "prepare"]
+
+Making = t.Callable[[], Archive]
 
 # Chunks in schemas of the user's. Where they are too many for a command line, their entries are dropped when read.
 _NAMED_CHUNKS = 200
@@ -33,17 +36,29 @@ WHERE NOT EXISTS (SELECT FROM ({EXTENSION_SCHEMAS}) AS s WHERE s.oid = n.oid)
 """
 
 
-def dumped(source: Database, path: str, *, client_path: str = "") -> Archive:
-    """Dump the source's post-data section and read the archive's list of contents.
+def prepare(source: Database, path: str, *, client_path: str = "") -> Making:
+    """Ask the source what its dump leaves out, and give what makes the dump; that asks nothing of our session.
 
     :param path: keep the archive there, with mode 0600; empty makes a file that is removed.
     :param client_path: the folder of pg_dump.
+    """
+    return functools.partial(_dump, source, _arguments(source), path, client_path)
+
+
+def dumped(source: Database) -> Archive:
+    """Dump the source's post-data section and read the archive's list of contents."""
+    return prepare(source, "")()
+
+
+def _dump(source: Database, arguments: list[str], path: str, client_path: str) -> Archive:
+    """Run pg_dump, and kill it where a signal comes.
+
     :raises BadInput: there is no fitting pg_dump, or the folder cannot be written to.
     :raises TimescaleError: pg_dump failed.
     """
     client = find_client("pg_dump", postgres_major(source.server_version), folder=client_path)
     with _private_file(path) as file:
-        run_client(client, [*_arguments(source), f"--file={file}"], source)
+        run_client(client, [*arguments, f"--file={file}"], source)
         return read_archive(file)
 
 
@@ -54,7 +69,8 @@ def _arguments(source: Database) -> list[str]:
     chunks = source.rows(_CHUNKS.format(chunks=chunk_query(source.timescale))) if source.timescale else []
     if len(chunks) <= _NAMED_CHUNKS:
         excluded += [f"--exclude-table={quote_identifier(schema)}.{quote_identifier(name)}" for schema, name in chunks]
-    return ["--format=custom", "--section=post-data", "--no-owner", "--encoding=UTF8", *excluded]
+    waiting = f"--lock-wait-timeout={lock_timeout_ms(source)}"  # it would wait for ever
+    return ["--format=custom", "--section=post-data", "--no-owner", "--encoding=UTF8", waiting, *excluded]
 
 
 @contextlib.contextmanager

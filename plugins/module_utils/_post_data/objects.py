@@ -74,7 +74,6 @@ class Relation:
     dimensions: tuple[str, ...] = ()
     columnstore: bool = False
     on_aggregate: bool = False
-    populated: bool = True
     bytes: int = 0
     chunks: int = 0
     owned: bool = True
@@ -174,7 +173,6 @@ class Inventory:
             tuple(row["dimensions"] or ()),
             row["columnstore"],
             row["on_aggregate"],
-            row["populated"],
             int(row["bytes"] or 0),
             int(row["chunks"]),
             row.get("owned", True),

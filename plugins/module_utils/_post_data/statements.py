@@ -11,6 +11,7 @@ gets no row, and the plan reports it.
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from . import scanner
@@ -49,7 +50,7 @@ _STATES = {("DISABLE",): "D", ("ENABLE", "REPLICA"): "R", ("ENABLE", "ALWAYS"): 
 def document_of(archive: Archive) -> Document:
     """Make a document like the catalog's from what an archive says."""
     writer = _Writer()
-    for entry in archive.entries:
+    for entry in archive:
         writer.take(entry)
     return writer.document
 
@@ -240,7 +241,7 @@ class _Writer:
         name = _name_after(texts[0], "POLICY")
         words = list(scanner.tokens(texts[0]))
         after = next((n for n, word in enumerate(words) if word.is_word("ON")), len(words)) + 3
-        definition = texts[0][words[after].end :].strip() if after < len(words) else ""
+        definition = _roles_in_order(texts[0][words[after].end :].strip()) if after < len(words) else ""
         return self._add("policies", entry, texts[0], name, "{table} {name}", definition=definition)
 
     def _statistics(self, entry: Entry, texts: list[str]) -> Row | None:
@@ -281,6 +282,16 @@ _INDEX_DEFAULTS: Row = {
     "tablespace": None,
     "statistics": None,
 }
+
+
+def _roles_in_order(definition: str) -> str:
+    """A policy's definition with its roles as the catalog's reader gives them: pg_dump has them in no order."""
+    head = list(itertools.takewhile(lambda token: not token.is_word("USING", "WITH"), scanner.tokens(definition)))
+    roles = list(itertools.dropwhile(lambda token: not token.is_word("TO"), head))[1::2]  # and commas between them
+    if not roles:
+        return definition
+    text = ", ".join(token.text for token in sorted(roles, key=lambda token: token.name.encode()))
+    return definition[: roles[0].start] + text + definition[roles[-1].end :]
 
 
 def _name_after(text: str, word: str) -> str:

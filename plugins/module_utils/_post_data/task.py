@@ -17,9 +17,9 @@ from .._errors import BadInput
 from .._plan import Finding, Identity, Plan
 from .archive import Archive, read_archive
 from .catalog import Document, read
-from .dump import dumped
+from .dump import Making, prepare
 from .indexes import read_hypertables
-from .objects import CONSTRAINTS, Inventory
+from .objects import CONSTRAINTS, Inventory, Thing
 from .plan import make_plan
 from .printed import settle
 from .resources import Resources, keep_within
@@ -50,7 +50,12 @@ def plan_of(session: Session, options: Options, resources: Resources) -> Plan:
     :param resources: the target's.
     :raises BadInput: the archive cannot be made or read.
     """
-    items, source, target = _read(session.target, lambda: _archive(session), lambda: _document(session), options)
+    path = session.params["dump_file"] or ""
+    given = path if os.path.exists(path) else ""
+    sides = (session.source, session.target)
+    items, source, target, warnings = _read(
+        *sides, lambda: _archive(session), lambda: _document(session), options, given
+    )
     if options.strategy.choice in ("auto", "chunk"):
         strategy = dataclasses.replace(options.strategy, hypertables=read_hypertables(session.target))
         options = dataclasses.replace(options, strategy=strategy)
@@ -58,7 +63,7 @@ def plan_of(session: Session, options: Options, resources: Resources) -> Plan:
     if session.check_mode and session.params["second_part"]:
         first = dataclasses.replace(options, row_security="none", dependents=False, refresh=False)
         _leave_out(plan, make_plan(items, source, target, session.target.facts, first))
-    plan.warnings += _not_in_archive(items, source, session.params["dump_file"], options)
+    plan.warnings += warnings + _not_in_archive(items, source, path, options)
     _require_ownership(plan, target, session)
     keep_within(plan, target, resources, session.params["jobs"])
     return plan
@@ -71,10 +76,10 @@ def compare(source: Database, target: Database, options: Options, client_path: s
     :raises BadInput: there is no fitting pg_dump.
     :raises TimescaleError: pg_dump failed.
     """
-    make_archive = functools.partial(dumped, source, "", client_path=client_path)
-    items, wanted, existing = _read(target, make_archive, lambda: read(source), options)
+    dump = functools.partial(prepare, source, "", client_path=client_path)
+    items, wanted, existing, _none = _read(source, target, dump, lambda: read(source), options)
     plan = make_plan(items, wanted, existing, target.facts, options)
-    plan.warnings += _not_in_archive(items, wanted, None, options)
+    plan.warnings += _not_in_archive(items, wanted, "", options)
     told = {finding.object for finding in plan.findings}
     plan.findings += [one for one in _surplus(wanted, existing, options) if one.object not in told]
     return plan
@@ -97,24 +102,40 @@ def _surplus(source: Inventory, target: Inventory, options: Options) -> list[Fin
 
 
 def _read(
+    source: Database | None,
     target: Database,
-    make_archive: t.Callable[[], Archive],
+    prepare_archive: t.Callable[[], Making],
     read_source: t.Callable[[], Document | None],
     options: Options,
-) -> tuple[list[Item], Inventory, Inventory]:
-    """Three waits that have nothing to do with each other: pg_dump, the source's catalog, the target's."""
-    with ThreadPoolExecutor(max_workers=2) as others:
-        reading = others.submit(read, target)
-        making = others.submit(make_archive)
-        # pg_dump takes longest: meanwhile all that does not need its archive.
+    given: str = "",
+) -> tuple[list[Item], Inventory, Inventory, list[str]]:
+    """Three waits that have nothing to do with each other: pg_dump, the source's catalog, the target's.
+
+    :param given: the archive that was there before.
+    :returns: what the source wants, what each side has, and warnings.
+    """
+
+    def describe() -> Inventory | None:
         document = read_source()
-        existing = Inventory(reading.result())
-        place = functools.partial(_place, options, existing)
-        described = Inventory(document, place) if document is not None else None
-        archive = making.result()
-    source = described or Inventory(document_of(archive), place)
-    settle(target, source, existing)
-    return wanted_items(archive, source), source, existing
+        return None if document is None else Inventory(document, functools.partial(_place, options, reading.result()))
+
+    with ThreadPoolExecutor(max_workers=2) as others:
+        try:
+            reading = others.submit(lambda: Inventory(read(target)))
+            make_archive = prepare_archive()  # asks the source, whose session is busy from here on
+            describing = others.submit(describe)
+            archive = make_archive()  # in this thread, which signals interrupt
+            existing, wanted = reading.result(), describing.result()
+        except BaseException:
+            for database in (source, target):
+                if database is not None:
+                    database.cancel()  # or the others would go on
+            raise
+    place = functools.partial(_place, options, existing)
+    warnings = _otherwise_in_archive(archive, wanted, given, place) if given and wanted is not None else []
+    wanted = wanted or Inventory(document_of(archive), place)
+    settle(target, wanted, existing)
+    return wanted_items(archive, wanted), wanted, existing, warnings
 
 
 def _place(options: Options, target: Inventory, tablespace: str) -> str:
@@ -140,15 +161,15 @@ def _leave_out(plan: Plan, earlier: Plan) -> None:
     plan.steps = [step for step in plan.steps if step.key not in done]
 
 
-def _archive(session: Session) -> Archive:
+def _archive(session: Session) -> Making:
     path = session.params["dump_file"]
     if session.source is None or (path and os.path.exists(path)):
-        return read_archive(path)
+        return functools.partial(read_archive, path)
     kept = "" if session.check_mode else path or ""
-    return dumped(session.source, kept, client_path=session.params["client_path"] or "")
+    return prepare(session.source, kept, client_path=session.params["client_path"] or "")
 
 
-def _not_in_archive(items: t.Sequence[Item], source: Inventory, path: str | None, options: Options) -> list[str]:
+def _not_in_archive(items: t.Sequence[Item], source: Inventory, path: str, options: Options) -> list[str]:
     """Objects of the source that the archive lacks: it hides a schema, is older, or its role could not see them."""
     seen = {item.identity for item in items}
     kept = [identity for identity in source.things if _in_section(source, identity, options)]
@@ -161,6 +182,22 @@ def _not_in_archive(items: t.Sequence[Item], source: Inventory, path: str | None
     if hidden:
         text += f" It holds nothing of these schemas: {', '.join(sorted(hidden))}. A pattern of pg_dump may hide them."
     return [text]
+
+
+def _otherwise_in_archive(archive: Archive, source: Inventory, path: str, place: t.Callable[[str], str]) -> list[str]:
+    """Objects that the source has changed since the archive was made: its statements are run, not the source's."""
+    told = Inventory(document_of(archive), place).things
+    other = [one for one, thing in told.items() if one in source.things and _differs(thing, source.things[one])]
+    if not other:
+        return []
+    named = ", ".join(sorted(one.label for one in other)[:_NAMED]) + (" …" if len(other) > _NAMED else "")
+    return [
+        f"{path} is older than the source. Make it anew: {len(other)} objects are moved as they were then: {named}."
+    ]
+
+
+def _differs(told: Thing, thing: Thing) -> bool:
+    return told.definition != thing.definition and not (thing.own or thing.inherited)
 
 
 def _in_section(source: Inventory, identity: Identity, options: Options) -> bool:

@@ -56,7 +56,7 @@ def wanted_items(archive: Archive, source: Inventory) -> list[Item]:
     """
     items: list[Item] = []
     mains: dict[int, Identity] = {}
-    for entry in archive.entries:
+    for entry in archive:
         if entry.desc in _NO_OBJECTS or _of_chunk(entry, source):
             continue
         main = _identity(entry, source, mains)
