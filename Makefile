@@ -40,7 +40,7 @@ env: .venv/made-in
 lint: env
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
-	$(PYTHON) -m mypy -p ansible_collections.dbops.timescale.plugins -p tests
+	$(PYTHON) -m mypy -p ansible_collections.dbops.timescale.plugins -p tests -p benchmarks
 	$(PYTHON) -m ansiblelint --offline --profile production
 	@$(MAKE) --no-print-directory sanity
 

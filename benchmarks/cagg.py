@@ -30,7 +30,7 @@ from typing import Any
 
 from tests.support.installations import client_program, find
 from tests.support.playbook import run_module
-from tests.support.servers import Server, start
+from tests.support.servers import Server, ThrowawayServer, start
 from tests.support.statements import statements_during
 
 VERSION, MAJOR, JOBS = "2.28.3", 15, 2
@@ -143,7 +143,7 @@ def history(server: Server, buckets: int, name: str) -> dict[str, Any]:
     }
 
 
-def nothing_to_do(server: Server, count: int) -> dict[str, Any]:
+def nothing_to_do(server: ThrowawayServer, count: int) -> dict[str, Any]:
     """A second run over many aggregates, and how many statements the servers saw of it."""
     fill(server, "many", 10, 1000)
     psql(server, "many", *(aggregate(n, data=True, table=1 + n % 10) for n in range(1, count + 1)))

@@ -142,13 +142,14 @@ def measure(server: Server, objects: Sequence[str], given: argparse.Namespace, *
     _copy(server, "source")
     _script(server, "source", objects)
     taken: dict[str, list[Figures]] = {}
+    ways: dict[str, Callable[[str], Figures]] = {
+        "pg_restore -j1": lambda db: _restore(server, db, 1),
+        f"pg_restore -j{jobs}": lambda db: _restore(server, db, jobs),
+        "module": lambda db: _module(server, db, jobs),
+        "module with CREATE": lambda db: _module(server, db, jobs),
+    }
     for _round in range(given.rounds):
-        for name, work in (
-            ("pg_restore -j1", lambda db: _restore(server, db, 1)),
-            (f"pg_restore -j{jobs}", lambda db: _restore(server, db, jobs)),
-            ("module", lambda db: _module(server, db, jobs)),
-            ("module with CREATE", lambda db: _module(server, db, jobs)),
-        ):
+        for name, work in ways.items():
             granted = name.endswith("CREATE")
             if granted and not privilege:
                 continue
