@@ -156,9 +156,10 @@ class Reporter:
             if one is None or (step is not None and len(step.statements) > 1):
                 continue
             whole = int(one.step.details.get("rows") or 0)
-            if fraction is None and whole:
+            # After session_role the server hides the figures of a backend: they are its login role's.
+            if fraction is None and whole and rows is not None:
                 fraction, doing = rows / whole, f"{rows} of {whole} rows"
-            one.doing = str(doing)
+            one.doing = str(doing or "")
             one.fraction = max(one.fraction or 0.0, float(fraction)) if fraction is not None else one.fraction
 
     def _write(self, figures: dict[str, t.Any]) -> None:

@@ -18,6 +18,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._apply import appl
 from ansible_collections.dbops.timescale.plugins.module_utils._connection import Database, connect, libpq_parameters
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput, ConnectionFailed, Interrupted
 from ansible_collections.dbops.timescale.plugins.module_utils._plan import Identity, Outcome, Plan, Step
+from ansible_collections.dbops.timescale.plugins.module_utils._progress_report import Reporter
 from tests.support.servers import Server
 
 
@@ -197,6 +198,38 @@ def test_small_steps_that_exclude_each_other_share_transactions(database: Databa
     ((number, transactions),) = database.rows(counted)
     assert number == 200
     assert transactions < 30
+
+
+def test_progress_that_a_role_may_not_see(plain_server: Server, options: dict[str, Any]) -> None:
+    """A backend's figures belong to the role that logged in; after session_role the server hides them."""
+    if plain_server.version < 140000:
+        pytest.skip("pg_stat_progress_copy needs PostgreSQL 14")
+    for role in ("walker", "wearer"):
+        plain_server.create_role(role)
+    plain_server.execute("ground", "GRANT wearer TO walker; CREATE TABLE public.taken (x int)")
+    plain_server.execute("ground", "ALTER TABLE public.taken OWNER TO wearer")
+    login = libpq_parameters(plain_server.login_vars("ground", "walker"))
+    control = connect("target", login, application="x", session_role="wearer")
+    worker = control.another()
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as taken, os.fdopen(writing, "wb", buffering=0) as given:
+        thread = threading.Thread(target=worker.copy_in, args=("COPY public.taken FROM STDIN", taken))
+        thread.start()
+        given.write(b"1\n")
+        active = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_progress_copy"
+        while not control.value(active):
+            time.sleep(0.05)
+        step = Step(Identity("x", "", "copy"), "alter", ("COPY",), key="copy", details={"rows": 5})
+        reporter = Reporter("", wanted=True)
+        reporter.begin_steps([step], 1)
+        reporter.begin(step)
+        reporter.look({worker.backend_pid(): step}, control)
+        assert reporter.meter is not None
+        assert (reporter.meter.running["copy"].fraction, reporter.meter.running["copy"].doing) == (None, "copying")
+        given.close()
+        thread.join()
+    for one in (worker, control):
+        one.close()
 
 
 def test_settings_of_a_step_do_not_outlive_it(database: Database) -> None:
