@@ -22,20 +22,24 @@ TIME_TYPES = {
     "smallint": "int2",
 }
 LOWEST = {"bigint": -(2**63), "integer": -(2**31), "smallint": -(2**15)}
-_CYCLE = 146_097 * 86_400_000_000  # 400 years: the Gregorian calendar repeats
+_DAY = 86_400_000_000
+_CYCLE = 146_097 * _DAY  # 400 years: the Gregorian calendar repeats
 _LAST = (datetime.datetime.max - EPOCH) // datetime.timedelta(microseconds=1)
 _END = 9223371331200000000  # what TimescaleDB's internal time has for behind the last timestamp
 
 
 def time_text(value: int, time_type: str) -> str:
-    """A typed SQL literal for an internal time value."""
+    """A typed SQL literal for an internal time value; for dates the first one that is not lower.
+
+    So a date is below (or not below) the text whenever it is below (or not below) the value.
+    """
     if time_type in LOWEST:
         return (
             f"{value}::pg_catalog.{TIME_TYPES[time_type]}"
             if value >= 0
             else f"({value})::pg_catalog.{TIME_TYPES[time_type]}"
         )
-    moment = _moment(value)
+    moment = _moment(-(-value // _DAY) * _DAY if time_type == "date" else value)
     zone = "+00" if time_type == "timestamp with time zone" and not moment.endswith("infinity") else ""
     if time_type == "date":
         moment = moment.split(" ")[0]
