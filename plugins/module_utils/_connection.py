@@ -87,6 +87,7 @@ _SESSION_SETTINGS = {
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
+    "check_function_bodies": "off",  # a body may name what the empty path does not find; pg_restore does so too
     "default_tablespace": "",  # a role's own would move what the source has in the database's; pg_restore does so too
 }
 

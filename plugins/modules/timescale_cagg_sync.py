@@ -96,12 +96,17 @@ options:
         stands on it, with grants, comments, indexes and rows; what the source has too, as it is there.
         Readers wait as long as it takes to fill materialized views on it again.
       - Buckets of the old one that neither rows nor the source give are carried over, if each column of the new one is
-        the same expression as one of the old, of the same relations in the same groups. Else the outcome is
+        the same expression as one of the old, of the same relations in the same groups, and what it reads of an
+        aggregate that is made anew too means the same there. Else the outcome is
         V(unsupported), with what would be lost, and nothing is changed. O(history=ignore) leaves such buckets behind.
       - The server counts before it renames. When a bucket of the old one has no counterpart, the old one stays.
       - The next run with V(recreate) goes on with one that was interrupted. Other runs only report what it left.
       - An aggregate is V(unsupported) and left alone when another one stands on it that is not chosen or that the
-        source lacks, when one of its jobs cannot be made again, or when something has one of the two names.
+        source lacks, when one of its jobs cannot be made again, or when something has one of the two names. So it is
+        when a rule, policy or trigger of a table reads it, when a view reads its storage or a column that the new one
+        lacks, and when it or what stands on it belongs to a role of which the connecting one is no member.
+      - An index that only the old one has, and other storage settings of the old one, are reported with outcome
+        V(skipped), a warning, and as C(hint) a query for psql that makes them again.
       - Views and functions that differ themselves are only reported. Attributes that differ are altered in place.
     type: str
     choices: [warn, fail, recreate]
@@ -322,7 +327,6 @@ run:
       target: {postgresql: "15.18", timescaledb: 2.28.3}
 """
 
-import functools
 import typing as t
 
 from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
@@ -332,7 +336,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._argspec import (
     source_spec,
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.catalog import read, read_existing
-from ansible_collections.dbops.timescale.plugins.module_utils._cagg.draft import is_chosen
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.draft import filled
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history import (
     find_history,
     reaching_policies,
@@ -341,7 +345,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._cagg.history impo
 )
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.plan import make_plan
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.recreate import NOTHING, find_recreations
-from ansible_collections.dbops.timescale.plugins.module_utils._cagg.target import look
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.target import key_of, look
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.validate import validate_deep
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
 from ansible_collections.dbops.timescale.plugins.module_utils._kept_jobs import kept_jobs
@@ -387,8 +391,10 @@ def work(session: Session) -> dict[str, t.Any]:
             )
         history = {}
         if session.source is not None and session.params["history"] != "ignore":
-            chosen = functools.partial(is_chosen, options=session.params)
-            history = find_history(session.source, session.target, wanted, existing, chosen)
+            ours = filled(wanted, existing, session.params)
+            history = find_history(
+                session.source, session.target, wanted, existing, lambda entry: key_of(entry) in ours
+            )
         if session.params["history"] == "fail":
             refuse_history(history)
         plan = make_plan(

@@ -117,6 +117,10 @@ def test_functions_of_arrays_and_of_rows_and_procedures(moved: Sample) -> None:
         "CREATE FUNCTION reports.of_array(public.avg_fill_levels[]) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
         """CREATE PROCEDURE reports.of_body() LANGUAGE sql BEGIN ATOMIC
            INSERT INTO public.counters SELECT 0, count(*)::integer, 0 FROM public.avg_fill_levels WHERE false; END""",
+        """CREATE FUNCTION reports.of_row(one public.avg_fill_levels) RETURNS bigint LANGUAGE sql
+           AS 'SELECT count(*) FROM avg_fill_levels'""",
+        """CREATE FUNCTION reports.at_most() RETURNS numeric LANGUAGE sql
+           BEGIN ATOMIC SELECT max(a.avg_fill_level) FROM public.avg_fill_levels AS a; END""",
         "CREATE VIEW reports.on_all AS SELECT a.sensor_id, a AS whole FROM public.avg_fill_levels AS a",
         "CREATE FUNCTION reports.of_view(reports.on_all[]) RETURNS integer LANGUAGE sql AS 'SELECT 2'",
         "CREATE MATERIALIZED VIEW reports.kept AS SELECT sensor_id, count(*) AS n FROM reports.on_all GROUP BY 1",
@@ -135,11 +139,19 @@ def test_functions_of_arrays_and_of_rows_and_procedures(moved: Sample) -> None:
     told = entries(done)
     assert told["function reports.of_array(public.avg_fill_levels[])"] == "created"
     assert told["function reports.of_body()"] == "created"
+    assert told["function reports.of_row(one public.avg_fill_levels)"] == "created"
     assert told["function reports.of_view(reports.on_all[])"] == "created"
     assert told["materialized view reports.kept"] == "created"
     lines = compare(moved, "views", "functions", "comments", "relations")
     assert [line for line in lines if "reports.of_" in line or "reports.on_all" in line] == []
     unchanged(moved)
+    assert entries(sync(moved), "drifted") == {}
+    on_target(
+        moved,
+        """CREATE OR REPLACE FUNCTION reports.at_most() RETURNS numeric LANGUAGE sql
+           BEGIN ATOMIC SELECT min(a.avg_fill_level) FROM public.avg_fill_levels AS a; END""",
+    )
+    assert entries(sync(moved), "drifted") == {"function reports.at_most()": "drifted"}
 
 
 def test_what_is_not_moved_is_named(moved: Sample) -> None:
@@ -178,6 +190,31 @@ def test_what_is_not_moved_is_named(moved: Sample) -> None:
     again = sync(moved)
     assert not again["changed"]
     assert of_kind(again, "type", "public.some_of") == []
+
+
+def test_a_temporary_view_belongs_to_its_session_alone(moved: Sample) -> None:
+    session = moved.source.connect(moved.source_db)
+    try:
+        with session.cursor() as cursor:
+            cursor.execute("CREATE TEMPORARY VIEW mine AS SELECT count(*) AS n FROM public.avg_fill_levels")
+        done = sync(moved, check=True)
+    finally:
+        session.close()
+    assert done.get("failed") is None, done["msg"]
+    assert [one for one in done["objects"] if one["name"] == "mine"] == []
+
+
+def test_a_function_in_the_way_is_not_replaced(moved: Sample) -> None:
+    on_source(
+        moved,
+        """CREATE FUNCTION public.how_many() RETURNS bigint LANGUAGE sql
+           BEGIN ATOMIC SELECT count(*) FROM public.avg_fill_levels; END""",
+    )
+    on_target(moved, "CREATE FUNCTION public.how_many() RETURNS bigint LANGUAGE sql AS 'SELECT 7::bigint'")
+    told = sync(moved)
+    assert told["failed"]
+    assert "A function public.how_many of the target is in the way." in told["msg"]
+    assert moved.target.execute(moved.target_db, "SELECT public.how_many()") == [(7,)]
 
 
 def test_a_view_of_the_storage_is_refused(moved: Sample) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.playbook import run_module
-from tests.support.pool import Pair, Pool, Sample
+from tests.support.pool import PAIRS, Pair, Pool, Sample
 
 LEVELS = ("hourly", "daily", "weekly")
 SETUP = (
@@ -137,6 +137,24 @@ def test_a_lost_piece_is_copied_again_with_what_stands_on_it(aged: Sample) -> No
     assert not sync(aged)["changed"]
 
 
+def moved_on(aged: Sample, wanted: list[Any]) -> None:
+    """What was moved without its rows is a source itself: its watermarks stand where nothing was ever refreshed."""
+    ((version,),) = aged.target.execute(
+        aged.target_db, "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
+    )
+    further = Sample(aged.target, aged.target_db, aged.target, "aged_further", user="postgres")
+    further.target.create_database(further.target_db, extension_version=version)
+    try:
+        for statement in SETUP[:2]:
+            further.target.execute(further.target_db, statement)
+        done = sync(further)
+        assert done.get("failed") is None, done["msg"]
+        assert contents(further.target, further.target_db)["daily"] == wanted
+        assert not sync(further)["changed"]
+    finally:
+        further.target.drop_database(further.target_db)
+
+
 def test_no_rows_at_all_on_the_target(aged: Sample) -> None:
     wanted = contents(aged.source, aged.source_db)
     aged.target.execute(aged.target_db, "TRUNCATE public.raw")
@@ -146,6 +164,7 @@ def test_no_rows_at_all_on_the_target(aged: Sample) -> None:
     assert told == {"hourly"}
     assert contents(aged.target, aged.target_db)["daily"] == wanted["daily"]
     assert not sync(aged)["changed"]
+    moved_on(aged, wanted["daily"])
     recompute(aged)
     aged.target.execute(aged.target_db, "INSERT INTO public.raw VALUES ('2026-03-02 05:05+00', 1, 5)")
     recompute(aged)
@@ -322,6 +341,47 @@ def test_compressed_integers_and_the_bucket_that_straddles(counted: Sample) -> N
     assert counted.target.execute(counted.target_db, query) == wanted
     counted.target.execute(counted.target_db, "CALL refresh_continuous_aggregate('public.steps', NULL, NULL)")
     assert counted.target.execute(counted.target_db, query)[: len(wanted)] == wanted
+
+
+DATED = (
+    "CREATE TABLE public.dated (day date NOT NULL, value int)",
+    "SELECT create_hypertable('public.dated', 'day', chunk_time_interval => interval '5 days')",
+    "INSERT INTO public.dated SELECT '2026-01-01'::date + n, n FROM generate_series(0, 39) AS n",
+)
+BY_DAY = (
+    """CREATE MATERIALIZED VIEW public.by_day WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
+       SELECT time_bucket('1 day', day) AS bucket, sum(value) AS total FROM public.dated GROUP BY 1 WITH NO DATA""",
+    "CALL refresh_continuous_aggregate('public.by_day', NULL, NULL)",
+)
+
+
+@pytest.mark.parametrize("left", ["nothing", "the middle"])
+def test_buckets_that_are_dates(servers: Pool, left: str) -> None:
+    """No date lies behind the last one by less than a day: the last bucket of a piece is copied too."""
+    pair = PAIRS[-1]
+    for one in pair.missing():
+        pytest.skip(f"{one} is not installed")
+    (source, version), (target, target_version) = servers.side(pair.source), servers.side(pair.target)
+    made = Sample(source, "dated_source", target, "dated_target", user="postgres")
+    source.create_database(made.source_db, extension_version=version)
+    target.create_database(made.target_db, extension_version=target_version)
+    try:
+        for statement in (*DATED, *BY_DAY):
+            source.execute(made.source_db, statement)
+        for statement in DATED:
+            target.execute(made.target_db, statement)
+        gone = "" if left == "nothing" else " WHERE day NOT BETWEEN '2026-01-13' AND '2026-01-21'"
+        for server, db in ((source, made.source_db), (target, made.target_db)):
+            server.execute(db, f"DELETE FROM public.dated{gone}")
+        query = "SELECT * FROM public.by_day ORDER BY 1"
+        wanted = source.execute(made.source_db, query)
+        foreseen, done = sync(made, check=True), sync(made)
+        assert done.get("failed") is None, done["msg"]
+        assert done["queries"] == foreseen["queries"]
+        assert target.execute(made.target_db, query) == wanted
+        assert not sync(made)["changed"]
+    finally:
+        made.drop()
 
 
 def test_partials_cannot_be_copied(aged: Sample) -> None:

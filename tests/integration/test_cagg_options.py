@@ -150,12 +150,13 @@ def test_what_fails_takes_along_what_stands_on_it_and_nothing_else(moved: Sample
     assert entries(later)["view reports.on_halves"] == "created"
 
 
-def test_deep_validation_does_not_wait_long(moved: Sample) -> None:
+@pytest.mark.parametrize("lock_timeout", [10, 0])
+def test_deep_validation_does_not_wait_long(moved: Sample, lock_timeout: float) -> None:
     holder = moved.target.connect(moved.target_db, autocommit=False)
     try:
         with holder.cursor() as cursor:
             cursor.execute("CREATE TABLE public.counters_by_100 (nothing_yet integer)")
-        told = sync(moved, check=True, validate="deep")
+        told = sync(moved, check=True, validate="deep", lock_timeout=lock_timeout)
     finally:
         holder.close()
     assert told["failed"]

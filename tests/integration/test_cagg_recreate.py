@@ -6,12 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.test_cagg import compare, entries
-from tests.integration.test_cagg_history import LEVELS, RETENTION, SETUP, contents, recompute, settled, sync, warned
+from tests.integration.test_cagg_history import (
+    LEVELS,
+    RETENTION,
+    SETUP,
+    contents,
+    history,
+    recompute,
+    settled,
+    sync,
+    warned,
+)
+from tests.integration.test_cagg_refusals import with_tablespace
 from tests.support import samples
 from tests.support.playbook import run_module
 from tests.support.pool import PAIRS, Pair, Pool, Sample
@@ -146,6 +158,24 @@ def test_four_beats(servers: Pool, pair: Pair) -> None:
         sample.drop()
 
 
+def test_another_one_with_other_columns_is_left_alone(drifted: Sample) -> None:
+    """It cannot be asked for what the source's has; neither here nor by the guard of retention policies."""
+    on_target(drifted, "ALTER MATERIALIZED VIEW public.hourly RENAME COLUMN total TO amount")
+    on_target(drifted, "ALTER MATERIALIZED VIEW public.weekly RENAME COLUMN bucket TO week")
+    before = contents(drifted.target, drifted.target_db)
+    for check in (True, False):
+        told = sync(drifted, check)
+        assert told.get("failed") is None, told["msg"]
+        assert set(entries(told, "drifted")) == {f"continuous aggregate public.{level}" for level in LEVELS}
+        assert history(told) == {}
+    assert contents(drifted.target, drifted.target_db) == before
+    add = "SELECT add_retention_policy('public.{}', interval '{}')"
+    for level, age in (("raw", "90 years"), ("hourly", "91 years"), ("weekly", "92 years")):
+        drifted.source.execute(drifted.source_db, add.format(level, age))
+    guarded = run_module("timescale_policy_sync", drifted.login("postgres", "postgres"), check=True)
+    assert guarded.get("failed") is None, guarded["msg"]
+
+
 def test_rows_that_only_the_old_one_has_are_carried_over(drifted: Sample) -> None:
     wanted = contents(drifted.source, drifted.source_db)
     forget(drifted)
@@ -191,6 +221,10 @@ def test_what_would_be_lost_is_refused_before_anything_changes(servers: Pool) ->
         done = recreate(sample, history="ignore")
         assert done.get("failed") is None, done["msg"]
         assert contents(sample.target, sample.target_db)["hourly"][0][0].day == 25
+        again = recreate(sample)  # as the hint says
+        assert again.get("failed") is None, again["msg"]
+        ours, theirs = contents(sample.source, sample.source_db), contents(sample.target, sample.target_db)
+        assert theirs["hourly"] == ours["hourly"]
     finally:
         sample.drop()
 
@@ -244,11 +278,12 @@ def test_a_run_that_ended_early_is_gone_on_with(drifted: Sample, last: str) -> N
     unchanged(drifted)
 
 
-def test_a_half_that_no_longer_fits_is_built_again(drifted: Sample) -> None:
+@pytest.mark.parametrize("validate", ["plain", "deep"])
+def test_a_half_that_no_longer_fits_is_built_again(drifted: Sample, validate: str) -> None:
     half = SETUP[3].replace("public.hourly", "public.hourly_dbops_new").replace("count(*)", "count(device)")
     on_target(drifted, half)
     on_target(drifted, "COMMENT ON VIEW public.hourly_dbops_new IS 'dbops.timescale: is going to take the place'")
-    done = recreate(drifted)
+    done = recreate(drifted, validate=validate)
     assert done.get("failed") is None, done["msg"]
     assert done["queries"][0] == 'DROP MATERIALIZED VIEW "public"."hourly_dbops_new"'
     assert any("no longer fits" in one["reason"] for one in done["objects"])
@@ -290,3 +325,158 @@ def test_attributes_are_altered_in_place(drifted: Sample) -> None:
     assert on_target(drifted, STORED.format("daily")) == stored
     assert compare(drifted, "continuous aggregates", "columnstore settings") == []
     unchanged(drifted)
+
+
+HANGING = (
+    *STANDING[:7],
+    "CREATE TRIGGER quiet INSTEAD OF INSERT ON public.latest FOR EACH ROW"
+    " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "COMMENT ON TRIGGER quiet ON public.latest IS 'of a trigger'",
+    "CREATE STATISTICS public.two_of_both ON device, n FROM public.of_both",
+    "COMMENT ON STATISTICS public.two_of_both IS 'of statistics'",
+    'ALTER MATERIALIZED VIEW public.of_both SET TABLESPACE "fast 100%"',
+    'ALTER INDEX public.of_both_device SET TABLESPACE "fast 100%"',
+    "ALTER MATERIALIZED VIEW public.of_both ALTER COLUMN n SET (n_distinct = 5)",
+    "ALTER MATERIALIZED VIEW public.of_both ALTER COLUMN device SET STATISTICS 7",
+    "CREATE INDEX only_here ON public.hourly (n)",
+    "GRANT SELECT ON public.raw TO sensor_admin",
+    "ALTER MATERIALIZED VIEW public.hourly OWNER TO sensor_admin",
+)
+HANGS = """
+SELECT c.relname::text, concat_ws(' ', t.spcname, a.attname, a.attoptions, nullif(a.attstattarget, -1)),
+    concat_ws(' ', s.stxname, obj_description(s.oid, 'pg_statistic_ext'), g.tgname,
+      obj_description(g.oid, 'pg_trigger'))
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace LEFT JOIN pg_statistic_ext s ON s.stxrelid = c.oid
+LEFT JOIN pg_trigger g ON g.tgrelid = c.oid WHERE c.relname IN ('latest', 'of_both', 'of_both_device') ORDER BY 1, 2"""
+
+
+def test_what_hangs_on_the_old_one_is_made_again_or_named(drifted: Sample) -> None:
+    with_tablespace(drifted)
+    drifted.source.create_role("only_there")
+    ((table,),) = drifted.source.execute(drifted.source_db, STORED.format("hourly"))
+    by_time = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass" + (
+        " AND pg_get_indexdef(indexrelid) LIKE '%%(bucket DESC)'"
+    )
+    ((default_index,),) = drifted.source.execute(drifted.source_db, by_time, (table,))
+    for statement in (
+        f"ALTER INDEX {default_index} RENAME TO hourly_by_time",
+        "ALTER MATERIALIZED VIEW public.hourly OWNER TO only_there",
+    ):
+        drifted.source.execute(drifted.source_db, statement)
+    for statement in HANGING:
+        on_target(drifted, statement)
+    ((stored,),) = on_target(drifted, STORED.format("hourly"))
+    on_target(drifted, f"ALTER TABLE {stored} SET (autovacuum_enabled = false)")
+    hanging, standing = on_target(drifted, HANGS), on_target(drifted, STANDS)
+    foreseen, done = recreate(drifted, check=True), recreate(drifted)
+    assert done.get("failed") is None, done["msg"]
+    assert done["queries"] == foreseen["queries"]
+    assert on_target(drifted, HANGS) == hanging
+    assert on_target(drifted, STANDS) == standing
+    told = [one for one in done["objects"] if one["kind"] == "attribute" and one["name"] == "hourly"]
+    for part in (
+        "autovacuum_enabled",
+        'CREATE INDEX "only_here"',
+        "its owner is only_there, which the target does not",
+    ):
+        assert [one["outcome"] for one in told if part in one["reason"]] == ["skipped"], (part, told)
+        assert any(part in text for text in warned(done))
+    for one in told:
+        if "\\gexec" in one["hint"]:
+            ((statement,),) = on_target(drifted, one["hint"].removesuffix("\\gexec"))
+            on_target(drifted, statement)
+    unchanged(drifted)
+
+
+def test_a_new_child_reads_what_only_the_new_parent_has(drifted: Sample) -> None:
+    on_target(drifted, "ALTER MATERIALIZED VIEW public.hourly RENAME COLUMN total TO amount")
+    for statement in (
+        """CREATE MATERIALIZED VIEW public.tops WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
+           SELECT time_bucket('1 day', bucket) AS bucket, max(total) AS top FROM public.hourly GROUP BY 1
+           WITH NO DATA""",
+        "CALL refresh_continuous_aggregate('public.tops', NULL, '2026-02-08 00:00+00')",
+    ):
+        drifted.source.execute(drifted.source_db, statement)
+    foreseen, done = recreate(drifted, check=True), recreate(drifted)
+    assert foreseen.get("failed") is None, foreseen["msg"]
+    assert done.get("failed") is None, done["msg"]
+    assert done["queries"] == foreseen["queries"]
+    assert entries(foreseen)["continuous aggregate public.tops"] == "pending"
+    query = "SELECT * FROM public.tops ORDER BY 1"
+    assert on_target(drifted, query) == drifted.source.execute(drifted.source_db, query)
+    unchanged(drifted)
+
+
+def test_columns_of_one_name_that_the_parent_computes_otherwise_are_not_carried_over(servers: Pool) -> None:
+    """The child's text is the same on both sides, but the old one has summed up something else."""
+    sample = made(servers, PAIRS[-1], OTHER_MEANING)
+    try:
+        ((table,),) = sample.source.execute(sample.source_db, STORED.format("daily"))
+        queries = [text for text in recreate(sample, check=True)["queries"] if not text.startswith("--")]
+        forget_a_day = f"DELETE FROM {table} WHERE bucket = '2026-01-12'"
+        sample.source.execute(sample.source_db, forget_a_day)
+        before = contents(sample.target, sample.target_db)
+        refused = recreate(sample)
+        assert refused["failed"], refused["queries"]
+        assert "would lose 1 buckets of public.daily" in refused["msg"]
+        assert contents(sample.target, sample.target_db) == before
+        # The same when an interrupted run has replaced the parent already.
+        for text in queries:
+            if not text.startswith("DO"):  # the copies from the source are not among them, so it would be stopped
+                on_target(sample, text)
+            if '"hourly" IS' in text and "DO" not in text[:3]:
+                break
+        refused = recreate(sample)
+        assert refused["failed"], refused["queries"]
+        assert "would lose 1 buckets of public.daily" in refused["msg"]
+        assert contents(sample.target, sample.target_db)["daily"] == before["daily"]
+    finally:
+        sample.drop()
+
+
+def test_the_bucket_that_reaches_into_a_hole_is_carried_over_whole(drifted: Sample, tmp_path: Path) -> None:
+    """Its first rows are there, its last ones are not, and a file has no buckets."""
+    by_week = (
+        """CREATE MATERIALIZED VIEW public.by_week WITH (timescaledb.continuous, timescaledb.materialized_only = true)
+           AS SELECT time_bucket('7 days', at) AS week, sum(value) AS total FROM public.raw GROUP BY 1 WITH NO DATA""",
+        "CALL refresh_continuous_aggregate('public.by_week', NULL, '2026-02-09 00:00+00')",
+    )
+    for statement in by_week:
+        drifted.source.execute(drifted.source_db, statement)
+        on_target(drifted, statement)
+    query = "SELECT * FROM public.by_week ORDER BY 1"
+    wanted = on_target(drifted, query)
+    on_target(drifted, "ALTER MATERIALIZED VIEW public.by_week RENAME COLUMN total TO amount")
+    on_target(drifted, "SELECT drop_chunks('public.raw', newer_than => '2026-01-28'::timestamptz)")
+    path = str(tmp_path / "source.json")
+    written = run_module("timescale_info", {**drifted.source_login("postgres"), "write_to": path})
+    assert written.get("failed") is None, written
+    login = drifted.target.login_vars(drifted.target_db, "postgres")
+    options = {**login, "source_file": path, "on_drift": "recreate", "include": ["public.by_week"]}
+    done = run_module("timescale_cagg_sync", options)
+    assert done.get("failed") is None, done["msg"]
+    assert done["changed"]
+    assert on_target(drifted, query) == wanted
+
+
+def test_a_view_of_two_is_made_again_as_the_source_has_it_with_the_last_of_them(drifted: Sample) -> None:
+    """With a parent that is left out, its child is not the last one to be replaced."""
+    recreate(drifted)
+    zero = """CREATE MATERIALIZED VIEW public.zero WITH (timescaledb.continuous, timescaledb.materialized_only = true)
+        AS SELECT time_bucket('1 day', at) AS bucket, device, {} FROM public.raw GROUP BY 1, 2 WITH NO DATA"""
+    view = (
+        "CREATE VIEW public.pairs AS SELECT d.total, {} AS more FROM public.daily d JOIN public.zero z USING (device)"
+    )
+    drifted.source.execute(drifted.source_db, zero.format("sum(value) AS total, count(*) AS n"))
+    drifted.source.execute(drifted.source_db, view.format("z.n"))
+    on_target(drifted, zero.format("sum(value) AS total"))
+    on_target(drifted, "DROP MATERIALIZED VIEW public.weekly")
+    on_target(drifted, "DROP MATERIALIZED VIEW public.daily")
+    on_target(drifted, SETUP[4].replace("sum(n) AS n", "sum(n) AS n, min(n) AS least"))
+    on_target(drifted, view.format("z.total"))
+    done = recreate(drifted, exclude=["*.hourly"])
+    assert done.get("failed") is None, done["msg"]
+    found = "SELECT pg_get_viewdef('public.pairs'::regclass) ~ 'z.n AS more'"
+    assert on_target(drifted, found) == [(True,)]
+    unchanged(drifted, exclude=["*.hourly"])

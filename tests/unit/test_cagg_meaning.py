@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.dbops.timescale.plugins.module_utils._cagg.meaning import carried_columns, same_bucket
+from ansible_collections.dbops.timescale.plugins.module_utils._cagg.meaning import (
+    carried_columns,
+    changed_columns,
+    same_bucket,
+)
 from ansible_collections.dbops.timescale.plugins.module_utils._cagg.recreate import is_left_over, new_name, old_name
 
 BUCKET = "public.time_bucket('01:00:00'::interval, raw.at)"
@@ -44,6 +48,22 @@ def test_what_an_earlier_exchange_has_renamed() -> None:
     quoted = PLAIN.replace("raw", '"Raw.1"')
     renamed = PLAIN.replace("raw", '"Raw.1_dbops_old"')
     assert carried_columns(quoted, renamed, {"Raw.1_dbops_old": "Raw.1"}) is not None
+
+
+def test_what_the_parent_computes_otherwise() -> None:
+    """A child's text may be the same, and yet mean something else."""
+    assert changed_columns(PLAIN, PLAIN) == set()
+    more = PLAIN.replace(" raw.device,", " max(x.a, ',') AS top,\n raw.device,", 1)
+    assert changed_columns(PLAIN, more) == {"top"}
+    other = PLAIN.replace("sum(", "max(")
+    assert changed_columns(PLAIN, other) == {"total"}
+    assert changed_columns(PLAIN, PLAIN.replace("FROM public.raw", "FROM public.raw WHERE raw.value > 0")) is None
+    child = " SELECT hourly.device, max(hourly.total) AS most FROM public.hourly GROUP BY hourly.device"
+    assert carried_columns(child, child, changed={"top"}) == {"device": "device", "most": "most"}
+    assert carried_columns(child, child, changed={"total"}) is None
+    assert carried_columns(child, child, changed=None) is None
+    assert changed_columns(child, child, changed={"total"}) == {"most"}
+    assert changed_columns(child, child, changed={"device"}) is None
 
 
 def test_buckets_are_the_same_when_other_columns_are_not() -> None:

@@ -16,7 +16,17 @@ from .._connection import Facts
 from .._sql import identifier, literal, quote_identifier, raw, statement
 from .._versions import PG_MAINTAIN
 
-__all__ = ["FRESH", "attributes", "name_of", "owner_refusal", "refused_attributes", "storage", "unbuildable", "unmoved"]
+__all__ = [
+    "FRESH",
+    "attributes",
+    "default_index",
+    "name_of",
+    "owner_refusal",
+    "refused_attributes",
+    "storage",
+    "unbuildable",
+    "unmoved",
+]
 
 # What a new object has: nothing but an owner.
 FRESH: dict[str, t.Any] = {"acl": None, "columns": (), "comment": None, "withheld": None, "default": None}
@@ -181,6 +191,13 @@ def _indexes(wanted: t.Mapping[str, t.Any], existing: t.Mapping[str, t.Any]) -> 
     if existing.get("fresh") and any(have.values()):
         made.insert(0, _drop_default_index(wanted))
     return made
+
+
+def default_index(entry: t.Mapping[str, t.Any]) -> str:
+    """The index that creation makes on the bucket, as the server prints it; the name is quoted where it must be."""
+    plain = f"USING btree ({entry['time_column']} DESC)"
+    quoted = statement("USING btree ({} DESC)", identifier(entry["time_column"]))
+    return plain if plain in [index["tail"] for index in entry["indexes"] or ()] else quoted
 
 
 def unbuildable(wanted: t.Mapping[str, t.Any], surroundings: t.Mapping[str, t.Any]) -> list[t.Any]:

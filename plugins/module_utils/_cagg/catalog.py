@@ -176,7 +176,7 @@ dependents AS (
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   WHERE r.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
     AND n.oid NOT IN (SELECT e.oid FROM extension_schemas AS e)
-    AND c.oid NOT IN (SELECT a.view_oid FROM aggregates AS a)
+    AND c.oid NOT IN (SELECT a.view_oid FROM aggregates AS a) AND c.relpersistence <> 't'
   UNION ALL
   SELECT p.oid, r.classid, 0, 0, 'function', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid),
     pg_catalog.pg_get_functiondef(p.oid), p.proowner, NULL, COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner)),

@@ -92,14 +92,13 @@ def _stream(source: Database, take: str, target: Database, give: str) -> None:
     failed: list[BaseException] = []
 
     def send() -> None:
-        with os.fdopen(writing, "wb") as file:
-            try:
-                with contextlib.closing(source.another()) as reader:
-                    reader.copy_out(take, file)
-            except BrokenPipeError:
-                pass  # the target's error is the one to tell
-            except BaseException as error:
-                failed.append(error)
+        try:
+            with os.fdopen(writing, "wb") as file, contextlib.closing(source.another()) as reader:
+                reader.copy_out(take, file)
+        except BrokenPipeError:
+            pass  # the target's error is the one to tell
+        except BaseException as error:
+            failed.append(error)
 
     sender = threading.Thread(target=send, daemon=True)
     sender.start()

@@ -16,7 +16,7 @@ from .._errors import StatementFailed
 from .._sql import quote_identifier
 from .._versions import TS_VALIDATE_QUERY
 
-__all__ = ["PIECES", "print_definitions", "translate"]
+__all__ = ["PIECES", "print_definitions", "probe_of", "translate"]
 
 # Pieces of SQL text as a server prints it: strings, quoted names, words, and everything else letter by letter.
 PIECES = re.compile(
@@ -28,6 +28,9 @@ _NG_ORIGIN = "2000-01-01 00:00:00"
 
 # cagg_validate_query puts NULL for $1, in names and strings too, and then refuses what it made of it (up to 2.29).
 _PLACE = re.compile(r"\$[0-9]")
+_FUNCTION_NAME = re.compile(
+    r"""(CREATE OR REPLACE (?:FUNCTION|PROCEDURE) )(?:"(?:[^"]|"")*"|[^".(]+)\.(?:"(?:[^"]|"")*"|[^".(]+)(?=\()"""
+)
 # One probe per definition. A subtransaction each: the view is gone before the next one, and so are its locks.
 _PROBE = """DO $probe$
 DECLARE
@@ -42,9 +45,16 @@ BEGIN
   LOOP
     found := '{}';
     BEGIN
-      EXECUTE 'CREATE TEMPORARY VIEW dbops_timescale_probe AS ' || (item ->> 'text');
-      found := pg_catalog.jsonb_build_object(
-        'printed', pg_catalog.pg_get_viewdef('pg_temp.dbops_timescale_probe'::pg_catalog.regclass));
+      IF pg_catalog.starts_with(item ->> 'text', 'CREATE OR REPLACE ') THEN
+        EXECUTE item ->> 'text';
+        found := pg_catalog.jsonb_build_object('printed', (SELECT pg_catalog.pg_get_functiondef(p.oid)
+          FROM pg_catalog.pg_proc AS p
+          WHERE p.pronamespace = pg_catalog.pg_my_temp_schema() AND p.proname = 'dbops_timescale_probe'));
+      ELSE
+        EXECUTE 'CREATE TEMPORARY VIEW dbops_timescale_probe AS ' || (item ->> 'text');
+        found := pg_catalog.jsonb_build_object(
+          'printed', pg_catalog.pg_get_viewdef('pg_temp.dbops_timescale_probe'::pg_catalog.regclass));
+      END IF;
       RAISE EXCEPTION USING ERRCODE = 'DB001';
     EXCEPTION WHEN SQLSTATE 'DB001' THEN NULL;
     WHEN OTHERS THEN
@@ -73,11 +83,12 @@ $probe$"""
 
 
 def print_definitions(database: Database, asked: t.Sequence[tuple[str, bool]]) -> list[dict[str, str]]:
-    """Let one server parse and print definitions: a temporary view each, in a transaction that is rolled back.
+    """Let one server parse and print definitions: a temporary view or function each, in a transaction rolled back.
 
     A fixed number of statements, however many definitions there are; also good for check mode.
 
-    :param asked: pairs of a query's text and whether TimescaleDB shall judge it as an aggregate's.
+    :param asked: pairs of a text, a query or what ``probe_of`` gives, and whether TimescaleDB shall judge it as an
+        aggregate's.
     :returns: for each either ``printed``, or ``message``, ``sqlstate``, ``detail`` and ``hint`` of the refusal.
     :raises StatementFailed: the server does not take part (no plpgsql, say).
     """
@@ -105,6 +116,11 @@ def _roll_back(database: Database) -> None:
     except StatementFailed:
         database.close()
     database.take_notices()
+
+
+def probe_of(text: str) -> str:
+    """A function's definition, as pg_get_functiondef gives it, under a name of this session alone."""
+    return _FUNCTION_NAME.sub(r"\1pg_temp.dbops_timescale_probe", text.strip(), count=1)
 
 
 def translate(text: str, source: Facts, target: Facts, functions: t.Collection[str]) -> str:

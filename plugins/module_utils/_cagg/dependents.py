@@ -15,7 +15,7 @@ from .attributes import FRESH, name_of
 from .draft import FIRST, KIND, Draft
 from .target import Key, key_of
 
-__all__ = ["Dependents", "creation", "fresh_dependent", "reached_from", "reads_of"]
+__all__ = ["Dependents", "creation", "fresh_dependent", "label_of", "reached_from", "reads_of"]
 
 
 class Dependents:
@@ -56,7 +56,7 @@ class Dependents:
                 self.draft.plan.findings.append(
                     Finding(identity, "unsupported", f"A {found['kind']} of that name is in the way.")
                 )
-            elif self._same_dependent(identity, entry, found):
+            elif self.draft.same(identity, entry, found):
                 self.draft.alter(identity, kind, entry, found, [])
                 self.draft.report(identity, entry, found)
         else:
@@ -95,17 +95,6 @@ class Dependents:
             reason = f"It stands on {schema}.{name} and is not moved."
             hint = "Create it by hand behind the aggregates; a dump of the source has its definition."
             self.draft.refused(Identity(one["kind"], "", one["identity"]), "skipped", reason, hint)
-
-    def _same_dependent(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> bool:
-        if entry["kind"] != "function":
-            return self.draft.same(identity, entry, found)
-        if self.draft.existing.texts[key_of(entry)].strip() == found["definition"].strip():
-            return True
-        reason, hint = "Its definition is another one than the source's.", "Replace it by hand, or leave it."
-        self.draft.plan.findings.append(
-            Finding(identity, "drifted", reason, hint, found["definition"], entry["definition"])
-        )
-        return False
 
     def _dependent_creation(self, identity: Identity, entry: t.Mapping[str, t.Any]) -> Step:
         fresh = fresh_dependent(entry, self.draft.existing.surroundings["user"])
@@ -147,6 +136,12 @@ def creation(entry: t.Mapping[str, t.Any], text: str) -> str:
         raw(text.strip()),
         raw("\nWITH NO DATA" if entry["kind"] == "materialized view" else ""),
     )
+
+
+def label_of(entry: t.Mapping[str, t.Any]) -> str:
+    """What a dependent is called, for people."""
+    arguments = f"({entry['arguments']})" if entry["kind"] == "function" else ""
+    return f"{entry['kind']} {entry['schema']}.{entry['name']}{arguments}"
 
 
 def reached_from(key: Key, dependents: t.Mapping[Key, t.Mapping[str, t.Any]]) -> set[Key]:

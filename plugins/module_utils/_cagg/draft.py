@@ -14,9 +14,9 @@ from .._connection import Facts
 from .._plan import Finding, Identity, Plan, Step
 from .._sql import identifier, statement
 from .attributes import attributes, name_of, refused_attributes, unbuildable, unmoved
-from .target import Existing, Key, key_of
+from .target import Existing, Key, is_same, key_of
 
-__all__ = ["FIRST", "KIND", "Draft", "is_chosen"]
+__all__ = ["FIRST", "KIND", "Draft", "filled", "is_chosen"]
 
 KIND = "continuous aggregate"
 FIRST = 2**62  # creation goes before every refresh that could run instead
@@ -28,6 +28,13 @@ def is_chosen(entry: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]) -> b
     name = f"{entry['schema']}.{entry['name']}"
     include, exclude = options.get("include") or ["*"], options.get("exclude") or []
     return any(fnmatch.fnmatchcase(name, p) for p in include) and not any(fnmatch.fnmatchcase(name, p) for p in exclude)
+
+
+def filled(wanted: t.Mapping[str, t.Any], existing: Existing, options: t.Mapping[str, t.Any]) -> set[Key]:
+    """The aggregates that a run fills: those that are chosen, but for others of that name that are left alone."""
+    there = {key_of(entry) for entry in existing.document["aggregates"]}
+    chosen = {key_of(entry) for entry in wanted["aggregates"] if is_chosen(entry, options)}
+    return {key for key in chosen if key not in there or is_same(existing, key)}
 
 
 class Draft:
@@ -53,6 +60,7 @@ class Draft:
         self.relations = {(r["schema"], r["name"]): r for r in existing.surroundings["relations"]}
         self.hypertables = {(h["schema"], h["name"]): h for h in existing.document["hypertables"]}
         self.source_hypertables = {(h["schema"], h["name"]): h for h in wanted["hypertables"]}
+        self.by_name = {(e["schema"], e["name"]): e for e in wanted["aggregates"]}
         self.selected = [self._buildable(entry) for entry in wanted["aggregates"] if self.matches(entry)]
         self.available: set[Key] = set(self.there)
         self.skipped: dict[str, list[str]] = {}
@@ -70,15 +78,17 @@ class Draft:
 
     def in_the_way(self, entry: t.Mapping[str, t.Any]) -> tuple[str, str, str] | None:
         """Why nothing of that name can be created: outcome, reason, remedy."""
-        relation = self.relations.get((entry["schema"], entry["name"]))
+        function = entry.get("kind") == "function"
+        relation = None if function else self.relations.get((entry["schema"], entry["name"]))
+        routine = [entry["schema"], entry["name"], entry.get("arguments")]
         if entry["schema"] not in self.existing.surroundings["schemas"]:
             return (
                 "unsupported",
                 f"The target has no schema {entry['schema']}.",
                 "Restore the schemas before the aggregates.",
             )
-        if relation is not None and entry.get("kind") != "function":
-            kind = _RELATIONS.get(relation["kind"], "relation")
+        if relation is not None or (function and routine in self.existing.surroundings.get("routines", ())):
+            kind = _RELATIONS.get(relation["kind"], "relation") if relation is not None else "function"
             label = f"{entry['schema']}.{entry['name']}"
             return (
                 "unsupported",
@@ -89,9 +99,9 @@ class Draft:
 
     def same(self, identity: Identity, entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> bool:
         """Whether the target prints both definitions the same; a finding where not."""
-        ours, theirs = self.existing.printed.get(key_of(entry), ({}, {}))
-        if "printed" in ours and ours["printed"] == theirs.get("printed"):
+        if is_same(self.existing, key_of(entry)):
             return True
+        ours = self.existing.printed.get(key_of(entry), ({}, {}))[0]
         reason = "Its definition is another one than the source's."
         if "message" in ours:
             reason = f"The target cannot parse the source's definition: {ours['message']}"
@@ -152,7 +162,6 @@ class Draft:
 
     def root(self, entry: t.Mapping[str, t.Any]) -> str:
         """The hypertable at the bottom of a hierarchy: creating an aggregate locks it."""
-        by_name = {(e["schema"], e["name"]): e for e in self.wanted["aggregates"]}
-        while entry["parent"] and tuple(entry["parent"]) in by_name:
-            entry = by_name[tuple(entry["parent"])]
+        while entry["parent"] and tuple(entry["parent"]) in self.by_name:
+            entry = self.by_name[tuple(entry["parent"])]
         return ".".join(entry["hypertable"] or entry["parent"] or ())

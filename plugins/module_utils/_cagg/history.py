@@ -26,6 +26,7 @@ __all__ = [
     "Piece",
     "find_history",
     "internal",
+    "merged",
     "perhaps_left",
     "reaching_policies",
     "refuse_history",
@@ -91,12 +92,13 @@ def find_history(
     inputs: dict[Key, _Input] = {}
     gaps: list[tuple[Key, int | None, int | None]] = []
     for key, entry in entries.items():
-        if chosen(entry) and entry["extent"] and entry["finalized"] and not never_refreshed(entry):
+        if chosen(entry) and entry["extent"] and entry["finalized"]:
             found = _input(entry, entries, wanted, existing, inputs)
             gaps += [(key, low, high) for low, high in _gaps(entry, found)]
     if not gaps:
         return {}
     spans = _cut_by_chunks(entries, gaps, _first_buckets(source, entries, gaps))
+    there = {key: found for key, found in there.items() if key in entries and _has_columns(found, entries[key])}
     ours = _measure(
         source, [(entries[key], low, high) for key, low, high in spans], [span[0] in there for span in spans]
     )
@@ -212,7 +214,7 @@ def untold_history(wanted: t.Mapping[str, t.Any], existing: Existing, *, reachab
     told = []
     for key, entry in entries.items():
         label = f"{key[0]}.{key[1]}"
-        if never_refreshed(entry):
+        if not entry["slices"]:
             continue
         if not entry["readable"]:
             told.append(
@@ -237,7 +239,7 @@ def perhaps_left(target: Database, wanted: t.Mapping[str, t.Any], existing: Exis
     left: set[Key] = set()
     asked: list[tuple[Key, int, int]] = []
     for key, entry in entries.items():
-        if never_refreshed(entry) or not entry["slices"]:
+        if not entry["slices"]:
             continue
         if not entry["extent"]:
             left.add(key)
@@ -245,6 +247,7 @@ def perhaps_left(target: Database, wanted: t.Mapping[str, t.Any], existing: Exis
         gaps = [(key, low, high) for low, high in _gaps(entry, _input(entry, entries, wanted, existing, inputs))]
         begins = [entry["extent"][0] if low is None else low for _key, low, _high in gaps]
         asked += _cut_by_chunks(entries, gaps, begins)
+    there = {key: found for key, found in there.items() if key in entries and _has_columns(found, entries[key])}
     left |= {span[0] for span in asked if span[0] not in there}
     known = [span for span in asked if span[0] in there]
     spans = [(_as_on_target(entries[key], there[key]), low, high) for key, low, high in known]
@@ -293,7 +296,7 @@ def _input_from_rows(name: tuple[str, ...], wanted: t.Mapping[str, t.Any], exist
     if theirs is None or not theirs["extent"]:
         return _Input((), None, True)
     first, last = theirs["extent"]
-    covered = _merged([(max(low, first), min(high, last + 1)) for low, high in theirs["slices"]])
+    covered = merged([(max(low, first), min(high, last + 1)) for low, high in theirs["slices"]])
     cut = ours is not None and bool(ours["extent"]) and ours["extent"][0] < first
     return _Input(covered, min(low for low, _high in theirs["slices"]), cut)
 
@@ -315,17 +318,18 @@ def _input_from_parent(parent: t.Mapping[str, t.Any], below: _Input) -> _Input:
     own = [(max(low, first), min(high, end)) for low, high in parent["slices"]]
     begins = [low for low, _high in parent["slices"]] + ([below.begin] if below.begin is not None else [])
     early = not below.covered or first <= below.covered[0][0]
-    return _Input(_merged([*own, *below.covered]), min(begins), below.cut and not early)
+    return _Input(merged([*own, *below.covered]), min(begins), below.cut and not early)
 
 
-def _merged(spans: t.Iterable[Span]) -> tuple[Span, ...]:
-    merged: list[Span] = []
+def merged(spans: t.Iterable[Span]) -> tuple[Span, ...]:
+    """The same ranges in order, those that overlap or touch as one."""
+    found: list[Span] = []
     for low, high in sorted(span for span in spans if span[0] < span[1]):
-        if merged and low <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        if found and low <= found[-1][1]:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
         else:
-            merged.append((low, high))
-    return tuple(merged)
+            found.append((low, high))
+    return tuple(found)
 
 
 def _gaps(entry: t.Mapping[str, t.Any], found: _Input) -> list[tuple[int | None, int | None]]:
@@ -409,6 +413,11 @@ def _cut_by_chunks(
     return spans
 
 
+def _has_columns(found: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> bool:
+    """Whether the target's aggregate can be asked what the source's is: one of that name may be another one."""
+    return {entry["time_column"], *entry["materialized"]} <= set(found["materialized"])
+
+
 def _as_on_target(entry: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {**entry, "materialization": found["materialization"]}
 
@@ -468,7 +477,7 @@ def reaching_policies(
     told = []
     for entry, start in found:
         begin = begins.get((key_of(entry), start))
-        if begin is None and start is not None:
+        if begin is None and start is not None and not never_refreshed(entry):
             begin = int(entry["watermark"]) - int(start)
         if begin is None or begin < history[key_of(entry)][-1].high:
             told.append(

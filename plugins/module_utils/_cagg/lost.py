@@ -7,18 +7,19 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import typing as t
 
 from .._connection import Database
 from .._sql import identifier, raw, statement
 from .extents import ask_all
-from .history import internal, uncovered
-from .refresh import never_refreshed, widest
+from .history import internal, merged, uncovered
+from .refresh import widest
 from .target import Existing, Key
 from .times import time_text
 
-__all__ = ["NO_BUCKETS", "LostBuckets", "Stored", "find_lost"]
+__all__ = ["NO_BUCKETS", "LostBuckets", "Stored", "find_lost", "remaining"]
 
 Entry = t.Mapping[str, t.Any]
 Span = tuple[int, int]
@@ -81,7 +82,7 @@ def find_lost(
     theirs = _on_source(source, entries, stored)
     spans: dict[Key, list[Span]] = {}
     for (key, ours), covered in zip(stored, theirs):
-        spans.setdefault(key, []).extend(_without(ours, covered, olds[key], entries[key]))
+        spans.setdefault(key, []).extend(remaining(ours, covered, olds[key], entries[key]))
     counted = _counted(target, olds, {key: found for key, found in spans.items() if found})
     return {key: dataclasses.replace(one, unseen=key in unseen) for key, one in counted.items()}
 
@@ -89,7 +90,8 @@ def find_lost(
 def _runs(entry: Entry, low: int | None, high: int | None) -> str:
     column, kind = identifier(entry["time_column"]), entry["time_type"]
     where = [statement("{} IS NOT NULL", column)]
-    where += [statement("{} >= {}", column, raw(time_text(low, kind)))] if low is not None else []
+    if low is not None:  # the bucket that reaches into the gap has lost its last rows, and belongs to it
+        where.append(statement("{} >= {}", column, raw(time_text(low - widest(entry) + 1, kind))))
     where += [statement("{} < {}", column, raw(time_text(high, kind)))] if high is not None else []
     return statement(
         _RUNS,
@@ -107,26 +109,27 @@ def _on_source(
     asked = []
     for key, runs in stored:
         entry = entries[key]
-        readable = entry["readable"] and entry["finalized"] and entry["extent"] and not never_refreshed(entry)
+        readable = entry["readable"] and entry["finalized"] and entry["extent"]
         low, high = runs[0][0] - widest(entry), runs[-1][1] + widest(entry)
         asked.append(_runs(entry, low, high) if readable else "NULL")
     answers = ask_all(source, asked) if source is not None else [None] * len(asked)
     return [list(map(tuple, answer or ())) for answer in answers]
 
 
-def _without(ours: t.Sequence[Span], theirs: t.Sequence[Span], old: Stored, entry: Entry) -> list[Span]:
+def remaining(ours: t.Sequence[Span], theirs: t.Sequence[Span], old: Stored, entry: Entry) -> list[Span]:
     """Bucket begins of the old aggregate whose time no bucket of the source touches, as ranges with the end outside."""
     before = 0 if old.same_bucket else int(old.entry["bucket_width"]) - 1
     behind = 1 if old.same_bucket else int(entry["bucket_width"])
-    cuts = [(low - before, high + behind) for low, high in theirs]
+    cuts = merged((low - before, high + behind) for low, high in theirs)
+    ends = [until for _cut, until in cuts]
     left: list[Span] = []
     for low, high in ours:
         begin, end = low, high + 1
-        for cut, until in cuts:
-            if cut < end and until > begin:
-                if begin < cut:
-                    left.append((begin, cut))
-                begin = until
+        at = bisect.bisect_right(ends, begin)
+        while at < len(cuts) and cuts[at][0] < end:
+            if begin < cuts[at][0]:
+                left.append((begin, cuts[at][0]))
+            begin, at = ends[at], at + 1
         if begin < end:
             left.append((begin, end))
     return _joined(left, cuts)
@@ -135,8 +138,10 @@ def _without(ours: t.Sequence[Span], theirs: t.Sequence[Span], old: Stored, entr
 def _joined(spans: t.Sequence[Span], cuts: t.Sequence[Span]) -> list[Span]:
     """Fewer ranges: two with nothing of the source's between them are one."""
     joined: list[Span] = []
+    ends = [until for _cut, until in cuts]
     for low, high in spans:
-        if joined and not any(cut < low and until > joined[-1][1] for cut, until in cuts):
+        between = bisect.bisect_right(ends, joined[-1][1]) if joined else 0
+        if joined and not (between < len(cuts) and cuts[between][0] < low):
             joined[-1] = (joined[-1][0], high)
         else:
             joined.append((low, high))

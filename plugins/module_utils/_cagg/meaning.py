@@ -16,25 +16,54 @@ import typing as t
 
 from .definition import PIECES
 
-__all__ = ["carried_columns", "same_bucket"]
+__all__ = ["carried_columns", "changed_columns", "column_names", "same_bucket"]
+
+# Names of columns that mean something else in a new aggregate than in the old one; None stands for all of them.
+Changed = t.Optional[t.AbstractSet[str]]
 
 _PLAIN = re.compile(r'"[a-z_][a-z0-9_$]*"')
 
 
-def carried_columns(new: str, old: str, renamed: t.Mapping[str, str] | None = None) -> dict[str, str] | None:
+def carried_columns(
+    new: str, old: str, renamed: t.Mapping[str, str] | None = None, changed: Changed = frozenset()
+) -> dict[str, str] | None:
     """Which column of the old aggregate holds what each column of the new one means.
 
     :param new: the wanted definition; ``old``: the other one; both as one server printed them.
     :param renamed: relations that the old definition names otherwise.
+    :param changed: what means something else in the aggregates that both read, if they read one.
     :returns: new column -> old column; None when a column has no counterpart, or the rest of the queries differs.
     """
     ours, theirs = _taken_apart(new, {}), _taken_apart(old, renamed or {})
-    if ours is None or theirs is None or ours[1] != theirs[1]:
+    if ours is None or theirs is None or ours[1] != theirs[1] or _names_any(new, changed):
         return None
     by_expression = {expression: name for name, expression in theirs[0].items()}
     if any(expression not in by_expression for expression in ours[0].values()):
         return None
     return {name: by_expression[expression] for name, expression in ours[0].items()}
+
+
+def changed_columns(
+    new: str, old: str, renamed: t.Mapping[str, str] | None = None, changed: Changed = frozenset()
+) -> Changed:
+    """Which columns mean something else than those of the same name: what stands on both may be one text, and differ.
+
+    The parameters are those of carried_columns.
+    """
+    ours, theirs = _taken_apart(new, {}), _taken_apart(old, renamed or {})
+    if ours is None or theirs is None or ours[1] != theirs[1] or _names_any(ours[1], changed):
+        return None
+    return {
+        name
+        for name in ours[0].keys() | theirs[0].keys()
+        if ours[0].get(name) != theirs[0].get(name) or _names_any(ours[0][name], changed)
+    }
+
+
+def column_names(text: str) -> t.Collection[str]:
+    """The output columns of a query as a server printed it; none for what is no plain SELECT."""
+    found = _taken_apart(text, {})
+    return found[0].keys() if found is not None else ()
 
 
 def same_bucket(
@@ -82,6 +111,10 @@ def _named(item: t.Sequence[str]) -> tuple[str, str]:
     if len(item) > 2 and item[-2] == "AS":
         return _unquoted(item[-1]), " ".join(item[:-2])
     return _unquoted(item[-1]), " ".join(item)
+
+
+def _names_any(text: str, names: Changed) -> bool:
+    return names is None or bool(names & {_unquoted(piece) for piece in PIECES.findall(text)})
 
 
 def _unquoted(name: str) -> str:

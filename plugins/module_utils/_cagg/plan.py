@@ -14,7 +14,7 @@ from .._connection import INSUFFICIENT_PRIVILEGE, Database, Facts
 from .._plan import Identity, Plan, Step
 from .._sql import identifier, literal, raw, statement
 from .._versions import TS_FIXED_SCHEDULES
-from .attributes import FRESH, name_of, storage
+from .attributes import FRESH, default_index, name_of, storage
 from .dependents import Dependents
 from .draft import FIRST, KIND, Draft
 from .history import Piece
@@ -22,7 +22,7 @@ from .prune import left_over
 from .recreate import NOTHING, Recreations
 from .refill import Refill
 from .replace import Replacements
-from .target import Existing, Key, key_of
+from .target import Existing, Key, key_of, parents_first
 
 __all__ = ["make_plan"]
 
@@ -51,7 +51,7 @@ def make_plan(
     draft = Draft(wanted, wanted_facts, existing, target_facts, options)
     aggregates = _Aggregates(draft, Refill(draft, history or {}, source), recreations)
     aggregates.replacements.clear()
-    for entry in _parents_first(draft.selected):
+    for entry in parents_first(draft.selected):
         aggregates.plan(entry)
     dependents = Dependents(draft)
     for entry in dependents.ordered():
@@ -60,17 +60,6 @@ def make_plan(
     left_over(draft)
     draft.warn()
     return draft.plan
-
-
-def _parents_first(entries: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Mapping[str, t.Any]]:
-    """Order a hierarchy of any depth; a parent that is not among the entries counts as done."""
-    by_name = {(entry["schema"], entry["name"]): entry for entry in entries}
-
-    def depth(entry: t.Mapping[str, t.Any]) -> int:
-        parent = by_name.get(tuple(entry["parent"])) if entry["parent"] else None
-        return 1 + depth(parent) if parent is not None else 0
-
-    return sorted(entries, key=lambda entry: (depth(entry), entry["schema"], entry["name"]))
 
 
 class _Aggregates:
@@ -168,7 +157,7 @@ class _Aggregates:
             raw(self.draft.existing.texts[key_of(entry)].strip()),
         )
         fresh = {**FRESH, "owner": self.draft.existing.surroundings["user"], "fresh": True, "columnstore": None}
-        fresh.update(chunk_interval=None, indexes=[{"tail": _default_index(entry), "unique": False}])
+        fresh.update(chunk_interval=None, indexes=[{"tail": default_index(entry), "unique": False}])
         asked = key_of(entry) in self.draft.existing.printed
         texts = [create, *storage(entry, fresh, self.draft.facts), *self.draft.described("aggregate", entry, fresh)]
         return Step(
@@ -200,13 +189,6 @@ def _query_refusal(answer: t.Mapping[str, str]) -> tuple[str, str, str]:
     else:
         remedy = answer.get("hint") or "Write it for the target's TimescaleDB and create it by hand."
     return ("unsupported", f"The target refuses its query: {said.rstrip('.')}.", remedy)
-
-
-def _default_index(entry: t.Mapping[str, t.Any]) -> str:
-    """The index that creation makes on the bucket, as the server prints it; the name is quoted where it must be."""
-    plain = f"USING btree ({entry['time_column']} DESC)"
-    quoted = statement("USING btree ({} DESC)", identifier(entry["time_column"]))
-    return plain if plain in [index["tail"] for index in entry["indexes"] or ()] else quoted
 
 
 def _aggregate_exists(entry: t.Mapping[str, t.Any]) -> str:

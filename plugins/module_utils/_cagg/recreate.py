@@ -23,14 +23,14 @@ import typing as t
 
 from .._connection import Database
 from .._plan import Finding, Identity
-from .attached import read_attached
+from .attached import Held, read_attached, read_held
 from .definition import print_definitions
-from .dependents import reached_from
+from .dependents import label_of, reached_from
 from .draft import KIND, is_chosen
 from .extents import read_extents
 from .lost import NO_BUCKETS, LostBuckets, Stored, find_lost
-from .meaning import carried_columns, same_bucket
-from .target import Existing, Key, key_of
+from .meaning import Changed, carried_columns, changed_columns, column_names, same_bucket
+from .target import Existing, Key, is_same, key_of, parents_first
 
 __all__ = [
     "NEW_MARK",
@@ -178,10 +178,14 @@ class _Search:
         self.entries: dict[Key, Entry] = {key_of(entry): entry for entry in wanted["aggregates"]}
         self.found = Recreations()
         left = {key: entry for key, entry in self.there.items() if is_left_over(entry) and key not in self.entries}
-        self.renamed = {old_name(key[1]): key[1] for key in self.entries if _at(key, old_name) in left}
+        self.dependents: dict[Key, Entry] = {key_of(entry): entry for entry in existing.document["dependents"]}
+        self.olds = {key: left[_at(key, old_name)] for key in self.entries if _at(key, old_name) in left}
+        self.renamed = {old["name"]: key[1] for key, old in self.olds.items()}
         mine = [key for key, entry in self.entries.items() if is_chosen(entry, options)]
         self.halves = {key: left[_at(key, new_name)] for key in mine if _at(key, new_name) in left}
-        self.found.replaced = {key: left[_at(key, old_name)] for key in mine if _at(key, old_name) in left}
+        self.found.replaced = {key: self.olds[key] for key in mine if key in self.olds}
+        self.changed: dict[Key, Changed] = {}
+        self.held = Held([], [])
         self.answers: dict[Key, dict[str, str]] = {}
         self.taken: set[Key] = set()
 
@@ -192,13 +196,15 @@ class _Search:
         if found.chosen:
             self._read_extents()
             self.answers, self.taken = self._validated(), self._names_in_use()
+            olds = [one.old for one in found.chosen.values() if one.old is not None]
+            self.held = read_held(self.target, [*olds, *self.dependents.values()])
             jobs = jobs_of(self.target, [key for key, one in found.chosen.items() if one.old is not None])
             found.chosen = {
                 key: dataclasses.replace(one, jobs=jobs.get(key, NO_JOBS)) for key, one in found.chosen.items()
             }
             self._refuse()
             found.chosen = {key: self._with_halves(key, one) for key, one in found.chosen.items()}
-            views = [key_of(e) for e in self.existing.document["dependents"] if e["kind"] != "function"]
+            views = [key for key, entry in self.dependents.items() if entry["kind"] != "function"]
             found.attached = read_attached(self.target, views) if found.chosen else {}
         self._judge_halves()
 
@@ -207,32 +213,34 @@ class _Search:
     def _chosen(self) -> dict[Key, Recreation]:
         """What differs, and what stands on it; what nothing but a half is there of."""
         chosen: dict[Key, Recreation] = {}
-        for key in self._parents_first():
-            entry, old = self.entries[key], self.there.get(key)
-            parent = (*entry["parent"], "") if entry["parent"] else None
-            if not is_chosen(entry, self.options) or (old is None and key not in self.halves):
+        self._compare_replaced()
+        for entry in parents_first([entry for entry in self.entries.values() if is_chosen(entry, self.options)]):
+            key, parent = key_of(entry), _parent_of(entry)
+            old = self.there.get(key)
+            if old is None and key not in self.halves:
                 continue
             reason = ""
             if old is None:
                 reason = "An interrupted run left it under another name."
             elif parent in chosen:
                 reason = f"It stands on {'.'.join(entry['parent'])}, which is made anew."
-            elif not self._same(key):
+            elif not is_same(self.existing, key):
                 reason = "Its definition was another one than the source's."
             if reason:
                 chosen[key] = self._recreation(key, old, reason)
         return chosen
 
-    def _parents_first(self) -> list[Key]:
-        def depth(key: Key) -> int:
-            parent = self.entries[key]["parent"]
-            return 1 + depth((*parent, "")) if parent and (*parent, "") in self.entries else 0
+    def _compare_replaced(self) -> None:
+        """What has been replaced by an earlier run, and may still be read by what stood on it."""
+        for entry in parents_first(list(self.entries.values())):
+            key = key_of(entry)
+            if key in self.olds and key in self.there:
+                texts = (self.there[key]["definition"], self.olds[key]["definition"])
+                self.changed[key] = changed_columns(*texts, self.renamed, self._changed_below(entry))
 
-        return sorted(self.entries, key=lambda key: (depth(key), key))
-
-    def _same(self, key: Key) -> bool:
-        ours, theirs = self.existing.printed.get(key, ({}, {}))
-        return "printed" in ours and ours["printed"] == theirs.get("printed")
+    def _changed_below(self, entry: Entry) -> Changed:
+        parent = _parent_of(entry)
+        return self.changed.get(parent, frozenset()) if parent is not None else frozenset()
 
     def _recreation(self, key: Key, old: Entry | None, reason: str) -> Recreation:
         entry = self.entries[key]
@@ -240,7 +248,9 @@ class _Search:
         if old is None:
             return Recreation(entry, None, None, reason)
         texts = (ours.get("printed", ""), theirs.get("printed", ""))
-        columns = carried_columns(*texts, self.renamed) if old["finalized"] else None
+        below = self._changed_below(entry)
+        self.changed[key] = changed_columns(*texts, self.renamed, below)
+        columns = carried_columns(*texts, self.renamed, below) if old["finalized"] else None
         if columns is not None and not set(entry["materialized"]) <= set(columns):
             columns = None
         same = same_bucket(*texts, entry["time_column"], old["time_column"], self.renamed)
@@ -253,7 +263,9 @@ class _Search:
 
     def _validated(self) -> dict[Key, dict[str, str]]:
         """What the target says about each wanted query; not about those that stand on what is made anew too."""
-        asked = [key for key, one in self.found.chosen.items() if not self._stands_on(one, self.found.chosen)]
+        parents = {key: _parent_of(one.wanted) for key, one in self.found.chosen.items()}
+        known = self.there.keys() - self.found.chosen.keys()
+        asked = [key for key, parent in parents.items() if parent is None or parent in known]
         return dict(zip(asked, print_definitions(self.target, [(self.existing.texts[key], True) for key in asked])))
 
     def _names_in_use(self) -> set[Key]:
@@ -264,7 +276,7 @@ class _Search:
 
     @staticmethod
     def _stands_on(one: Recreation, keys: t.Container[Key]) -> bool:
-        return bool(one.wanted["parent"]) and (*one.wanted["parent"], "") in keys
+        return _parent_of(one.wanted) in keys
 
     # -- what cannot be --------------------------------------------------------------------------------------------
 
@@ -298,9 +310,13 @@ class _Search:
 
     def _refusal(self, key: Key, one: Recreation) -> tuple[str, str] | None:
         """Why an aggregate stays as it is: reason and remedy."""
-        if self._stands_on(one, self.found.refused) and self._same(key):
+        if self._stands_on(one, self.found.refused) and is_same(self.existing, key):
             parent = ".".join(one.wanted["parent"])
             return (f"It stands on {parent}, which cannot be made anew.", "Settle that first.")
+        below = _parent_of(one.wanted)
+        if below is not None and below not in self.found.chosen and below not in self.there:
+            reason = f"It differs, and {'.'.join(below[:2])}, on which the source's stands, is not there yet."
+            return (reason, "Run the task with on_unsupported: skip, which creates that, and then again.")
         answer = self.answers.get(key, {})
         if "message" in answer:
             said = answer["message"].rstrip(".")
@@ -319,14 +335,9 @@ class _Search:
     def _loss(self, key: Key, one: Recreation) -> tuple[str, str] | None:
         """Why what stands on the old one, or its rows, would suffer."""
         label = ".".join(key[:2])
-        reached = reached_from(key, {key_of(e): e for e in self.existing.document["dependents"]})
-        for other in self.existing.document.get("others") or ():
-            if (other["reads"][0], other["reads"][1], other["reads"][2] or "") in reached:
-                told = f"{other['kind']} {other['identity']}"
-                return (
-                    f"It differs and cannot be made anew: {told} stands on it.",
-                    f"Drop {told} for the time of the run.",
-                )
+        held = self._held(key, one)
+        if held is not None:
+            return (f"It differs and cannot be made anew: {held[0]}.", held[1])
         names = [name for name in self._children(one.old or {}) if name not in self.found.chosen]
         if names:
             told = ", ".join(f"{schema}.{name}" for schema, name, _arguments in names)
@@ -344,8 +355,44 @@ class _Search:
         return (
             f"It differs, and making it anew would lose {told}: their rows are gone, the source does not have them, and"
             " the columns of the two definitions do not mean the same.",
-            f"Keep a copy (CREATE TABLE … AS SELECT … FROM {label}) and set history: ignore, or leave it as it is.",
+            f"Keep a copy (CREATE TABLE … AS SELECT … FROM {label}) and set history: ignore, then run again without"
+            " it for what only the source has; or leave it as it is.",
         )
+
+    def _held(self, key: Key, one: Recreation) -> tuple[str, str] | None:
+        """What could not go along with the exchange: reason and remedy."""
+        reached = reached_from(key, self.dependents)
+        along = [self.dependents[name] for name in self.dependents if name in reached]
+        for label, entry in [(f"{KIND} {'.'.join(key[:2])}", one.old or {}), *((label_of(e), e) for e in along)]:
+            owner = entry["owner"]
+            if not self.existing.surroundings["roles"].get(owner):
+                told = f"{label} belongs to {owner}, of which the connecting role is no member"
+                return (told, "Grant the membership, or connect as a role that has it.")
+            if entry.get("storage"):
+                told = f"{label} reads its materialization by its internal name, and the new one's is another"
+                return (told, f"Drop {label} for the time of the run, or let it read the aggregate itself.")
+        for other in [*(self.existing.document.get("others") or ()), *self.held.others]:
+            if (other["reads"][0], other["reads"][1], other["reads"][2] or "") in reached:
+                told = f"{other['kind']} {other['identity']}"
+                return (f"{told} stands on it", f"Drop {told} for the time of the run.")
+        for read, column, reader in self.held.columns:
+            if read == key and column not in self._new_columns(key, column) and not self._comes_anew(reader, key):
+                label = label_of(self.dependents[reader])
+                told = f"{label} reads its column {column}, which the new one does not have"
+                return (told, f"Change or drop {label} for the time of the run.")
+        return None
+
+    def _new_columns(self, key: Key, otherwise: str) -> t.Collection[str]:
+        """The columns of the new one, as far as the target could print its definition."""
+        answer = self.answers.get(key) or self.existing.printed.get(key, ({}, {}))[0]
+        return column_names(answer.get("printed", "")) or {otherwise}
+
+    def _comes_anew(self, name: Key, key: Key) -> bool:
+        """Whether a dependent is made as the source has it when this aggregate is replaced, not as it was."""
+        if name not in self.dependents:
+            return True  # an aggregate that is made anew itself
+        standing = [one for one in self.found.chosen if name in reached_from(one, self.dependents)]
+        return name in {key_of(entry) for entry in self.wanted["dependents"]} and standing[-1] == key
 
     def _taken(self, key: Key) -> tuple[str, str] | None:
         """What has one of the two names and is not what an earlier run left, or is still needed: reason and remedy."""
@@ -408,7 +455,11 @@ class _Search:
         kept += [{**one.built, "name": one.wanted["name"]} for one in found.chosen.values() if one.built is not None]
         standing = existing.surroundings["relations"]
         relations = [r for r in standing if (r["schema"], r["name"], "") not in found.chosen]
-        printed = {key: answer for key, answer in existing.printed.items() if key not in found.chosen}
+        # What the target said of something that is not there yet and reads what is made anew, it said of the old one.
+        unasked = set(found.chosen) | {
+            key for key, entry in self.entries.items() if key not in self.there and _parent_of(entry) in found.chosen
+        }
+        printed = {key: answer for key, answer in existing.printed.items() if key not in unasked}
         printed.update(
             {_at(key, new_name): (answer, {}) for key, answer in self.answers.items() if key in found.chosen}
         )
@@ -422,6 +473,10 @@ class _Search:
             printed=printed,
             texts={**existing.texts, **{_at(key, new_name): existing.texts[key] for key in found.chosen}},
         )
+
+
+def _parent_of(entry: Entry) -> Key | None:
+    return (*entry["parent"], "") if entry["parent"] else None
 
 
 def _at(key: Key, name: t.Callable[[str], str]) -> Key:

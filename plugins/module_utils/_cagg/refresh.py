@@ -166,13 +166,13 @@ def time_of(text: str, time_type: str, option: str, label: str) -> int:
         if time_type in LOWEST:
             return int(text)
         moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
+        moment = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, OverflowError) as error:
         wanted = "a whole number" if time_type in LOWEST else "a time as ISO 8601"
         raise BadInput(
             f"{option}: {text!r} is not {wanted}, which {label} needs.",
             hint="Name the fitting aggregates with include.",
         ) from error
-    moment = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
     return (moment - EPOCH) // datetime.timedelta(microseconds=1)
 
 

@@ -13,7 +13,7 @@ from .._plan import Finding, Identity, Step
 from .._sql import identifier, literal, raw, statement
 from .._timescale import job_table
 from .attributes import name_of, owner_refusal
-from .dependents import creation, fresh_dependent, reads_of
+from .dependents import creation, fresh_dependent, label_of, reached_from, reads_of
 from .draft import FIRST, KIND, Draft
 from .recreate import NEW_MARK, Recreation, Recreations, new_name, old_name
 from .refill import Refill
@@ -53,11 +53,13 @@ class Replacements:
         half = _half(one, wanted)
         identity = Identity(KIND, half["schema"], half["name"])
         known = len(self.draft.plan.steps)
-        self._drop_stale(key_of(half))
+        dropped = self._drop_stale(key_of(half))
         self.build(identity, half, one.built)
         if one.built is None:
-            self.draft.plan.steps[-1].reason = f"It is going to take the place of {'.'.join(one.key[:2])}."
-        self.draft.report(Identity(KIND, *one.key[:2]), wanted, one.old)
+            creation_of = self.draft.plan.steps[-1]
+            creation_of.reason = f"It is going to take the place of {'.'.join(one.key[:2])}."
+            creation_of.depends_on += dropped
+        self._report(one, wanted)
         filled = self.refill.fill_whole(identity, _filled_as_far(one, half), one.built, one.key)
         self._carry_over(one, half, (identity.label, *filled))
         self._swap(one, tuple(step.key for step in self.draft.plan.steps[known:]))
@@ -66,11 +68,24 @@ class Replacements:
 
     # -- the steps ---------------------------------------------------------------------------------------------------
 
-    def _drop_stale(self, key: Key) -> None:
-        """What an interrupted run left, when it is no longer what is wanted; its name is needed."""
+    def _report(self, one: Recreation, wanted: Entry) -> None:
+        """Name what the new one will not have, of what the source's has and of what the old one had."""
+        surroundings = self.draft.existing.surroundings
+        made = {"indexes": (), "unmoved": (), "owner": surroundings["user"], **(one.built or {})}
+        if not owner_refusal(wanted, surroundings):
+            made["owner"] = wanted["owner"]
+        self.draft.report(Identity(KIND, *one.key[:2]), {**wanted, "owner": one.wanted["owner"]}, made)
+
+    def _drop_stale(self, key: Key) -> tuple[str, ...]:
+        """What an interrupted run left, when it is no longer what is wanted; its name is needed.
+
+        :returns: the key of the step, if there is one.
+        """
         entry = self.found.stale.pop(key, None)
-        if entry is not None:
-            self._drop(entry, "An interrupted run left it, and it no longer fits.", ())
+        if entry is None:
+            return ()
+        self._drop(entry, "An interrupted run left it, and it no longer fits.", ())
+        return (self.draft.plan.steps[-1].key,)
 
     def _carry_over(self, one: Recreation, half: Entry, needs: tuple[str, ...]) -> None:
         texts = carry(one) if self.draft.options.get("history", "preserve") != "ignore" else ()
@@ -107,7 +122,7 @@ class Replacements:
         for name in moved:
             texts += self._made_again(name, key)
         texts += one.jobs.statements
-        told = [_label(self.dependents[name]) for name in moved] + list(one.jobs.told)
+        told = [label_of(self.dependents[name]) for name in moved] + list(one.jobs.told)
         step = Step(
             Identity(KIND, *key[:2]),
             "rebuild",
@@ -201,16 +216,7 @@ class Replacements:
 
         What stands on it through another aggregate is not among them: that aggregate is made anew too.
         """
-        reached: set[Key] = {key}
-        while True:
-            more = {
-                name
-                for name, entry in self.dependents.items()
-                if name not in reached and reached & set(reads_of(entry))
-            }
-            if not more:
-                break
-            reached |= more
+        reached = reached_from(key, self.dependents)
         waiting = [name for name in self.dependents if name in reached]
         ordered: list[Key] = []
         while waiting:
@@ -261,11 +267,6 @@ def _removal(entry: Entry) -> str:
     return statement(f"DROP {kind} {{}}", name_of(entry))
 
 
-def _label(entry: Entry) -> str:
-    arguments = f"({entry['arguments']})" if entry["kind"] == "function" else ""
-    return f"{entry['kind']} {entry['schema']}.{entry['name']}{arguments}"
-
-
 def _swapped(one: Recreation) -> str:
     return statement(
         "SELECT pg_catalog.count(*) FILTER (WHERE i.view_name = {}) = 0 AND pg_catalog.count(*) FILTER (WHERE"
@@ -310,12 +311,24 @@ def _with_the_olds(one: Recreation, surroundings: t.Mapping[str, t.Any]) -> Entr
     entry = _with_attributes(one.wanted, old, one.wanted["materialized"])
     if owner_refusal(entry, surroundings):
         entry["owner"] = old["owner"]
-    entry["unmoved"] = _both(one.wanted["unmoved"], old["unmoved"])
+    entry["unmoved"] = _both(one.wanted["unmoved"], [*(old["unmoved"] or ()), *_indexes_of_the_old(one.wanted, old)])
     if entry["columnstore"] is None and old["columnstore"] is not None:
         named = [*(old["columnstore"]["segmentby"] or ()), *(item[0] for item in old["columnstore"]["orderby"] or ())]
         fits = set(named) <= set(entry["materialized"])
         entry["columnstore"] = {**old["columnstore"], **({} if fits else {"segmentby": None, "orderby": None})}
     return entry
+
+
+def _indexes_of_the_old(wanted: Entry, old: Entry) -> list[str]:
+    """Indexes that somebody made on the old one alone, as templates like those of ``unmoved``."""
+    there = [(index["unique"], index["tail"]) for index in [*(wanted["indexes"] or ()), *wanted["unbuildable"]]]
+    return [
+        f"CREATE {'UNIQUE ' if index['unique'] else ''}INDEX "
+        + statement("{}", identifier(index["name"])).replace("%", "%%")
+        + f" ON %1$I.%2$I {index['tail'].replace('%', '%%')}"
+        for index in old["indexes"] or ()
+        if (index["unique"], index["tail"]) not in there and not index["name"].startswith(old["materialization"][1])
+    ]
 
 
 def _half(one: Recreation, wanted: Entry) -> dict[str, t.Any]:

@@ -22,6 +22,11 @@ SELECT pg_catalog.json_build_object(
     FROM pg_catalog.json_array_elements(%(relations)s::pg_catalog.json) AS w
     JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0
     JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w ->> 1),
+  'routines', (SELECT pg_catalog.json_agg(w)
+    FROM pg_catalog.json_array_elements(%(routines)s::pg_catalog.json) AS w
+    JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0
+    JOIN pg_catalog.pg_proc AS p ON p.pronamespace = n.oid AND p.proname = w ->> 1
+      AND pg_catalog.pg_get_function_identity_arguments(p.oid) = w ->> 2),
   'schemas', (SELECT pg_catalog.json_agg(n.nspname) FROM pg_catalog.pg_namespace AS n),
   'roles', (SELECT pg_catalog.json_object_agg(r.rolname, pg_catalog.pg_has_role(r.oid, CASE
       WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END))
@@ -56,6 +61,12 @@ def read_surroundings(database: Database, wanted: dict[str, t.Any]) -> dict[str,
     ]
     owned = sorted({(entry["schema"], entry["owner"]) for key in ("aggregates", "dependents") for entry in wanted[key]})
     stored = sorted({(entry["materialization"][0], entry["owner"]) for entry in wanted["aggregates"]})
-    parameters = {"relations": json.dumps(names), "owners": json.dumps(owned + stored)}
+    functions = [entry for entry in wanted["dependents"] if entry["kind"] == "function"]
+    routines = [[entry["schema"], entry["name"], entry["arguments"]] for entry in functions]
+    parameters = {
+        "relations": json.dumps(names),
+        "routines": json.dumps(routines),
+        "owners": json.dumps(owned + stored),
+    }
     found: dict[str, t.Any] = database.document(_SURROUNDINGS, parameters)
     return {key: value or ([] if key != "roles" else {}) for key, value in found.items()}

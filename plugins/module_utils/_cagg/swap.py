@@ -14,7 +14,7 @@ from __future__ import annotations
 import typing as t
 
 from .._sql import identifier, literal, raw, statement
-from .attributes import name_of
+from .attributes import default_index, name_of
 from .recreate import OLD_MARK, Recreation, new_name, old_name
 from .refresh import widest
 from .times import time_text
@@ -78,8 +78,7 @@ def guard(one: Recreation) -> str:
     the next refresh takes them in.
     """
     old = one.old or {}
-    ours = statement("n.{}", identifier(one.wanted["time_column"]))
-    theirs = statement("o.{}", identifier(old["time_column"]))
+    ours, theirs = statement("n.{}", identifier(one.wanted["time_column"])), "o.bucket"
     if one.same_bucket:
         touches = f"{ours} = {theirs}"
     else:
@@ -88,8 +87,9 @@ def guard(one: Recreation) -> str:
     asked = f" WHERE NOT EXISTS (SELECT FROM {_NEW} AS n WHERE {touches})"
     if one.columns is None:
         asked += f" AND NOT COALESCE({theirs} > (SELECT pg_catalog.max({ours}) FROM {_NEW} AS n), false)"
-    query = f"SELECT pg_catalog.count(DISTINCT {theirs}), pg_catalog.min({theirs})::pg_catalog.text,"
-    query += f" pg_catalog.max({theirs})::pg_catalog.text FROM {_OLD} AS o{asked}"
+    buckets = statement("SELECT DISTINCT o.{} AS bucket FROM {} AS o", identifier(old["time_column"]), raw(_OLD))
+    query = f"SELECT pg_catalog.count(*), pg_catalog.min({theirs})::pg_catalog.text,"
+    query += f" pg_catalog.max({theirs})::pg_catalog.text FROM ({buckets}) AS o{asked}"
     label = f"{old['schema']}.{old['name']}"
     body = statement(
         """
@@ -108,7 +108,10 @@ END
         told=literal(
             "%s buckets of " + label.replace("%", "%%") + " (%s to %s) are not in the aggregate that is to replace it"
         ),
-        hint=literal("Nothing was replaced. With history: ignore they are left behind."),
+        hint=literal(
+            "Nothing was replaced. With history: ignore they are left behind; run again without it then, for what only"
+            " the source has."
+        ),
     )
     return statement("DO {}", literal(body))
 
@@ -151,10 +154,14 @@ def _concatenated(text: str) -> str:
 
 
 def own_index_names(entry: t.Mapping[str, t.Any]) -> list[str]:
-    """Indexes of an aggregate that somebody gave a name; the others are called after the materialization."""
-    return [
-        index["name"] for index in entry["indexes"] or () if not index["name"].startswith(entry["materialization"][1])
-    ]
+    """Indexes that are created under the name that somebody gave them.
+
+    The others are called after the materialization, or are like the one that comes with every aggregate.
+    """
+    tail = default_index(entry)
+    there = next((index for index in entry["indexes"] or () if not index["unique"] and index["tail"] == tail), None)
+    named = [index for index in entry["indexes"] or () if not index["name"].startswith(entry["materialization"][1])]
+    return [index["name"] for index in named if index is not there]
 
 
 def exchange_names(one: Recreation) -> list[str]:
@@ -167,7 +174,7 @@ def exchange_names(one: Recreation) -> list[str]:
         aside = identifier(schema, old_name(name))
         texts.append(statement(rename, name_of(old), identifier(old_name(name))))
         texts.append(statement("COMMENT ON VIEW {} IS {}", aside, literal(OLD_MARK.format(f"{schema}.{name}"))))
-        taken = set(own_index_names(wanted)) & set(own_index_names(old))
+        taken = set(own_index_names(wanted)) & {index["name"] for index in old["indexes"] or ()}
         texts += [_renamed_index(old, index, old_name(index)) for index in sorted(taken)]
     texts.append(statement(rename, identifier(schema, new_name(name)), identifier(name)))
     texts.append(statement("COMMENT ON VIEW {} IS {}", name_of(wanted), literal(_comment(one))))

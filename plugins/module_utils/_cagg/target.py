@@ -12,11 +12,11 @@ import typing as t
 
 from .._connection import Database, Facts
 from .catalog import read_existing, used_hypertables
-from .definition import print_definitions, translate
+from .definition import print_definitions, probe_of, translate
 from .extents import read_extents
 from .surroundings import read_surroundings
 
-__all__ = ["Existing", "key_of", "look"]
+__all__ = ["Existing", "is_same", "key_of", "look", "parents_first"]
 
 Key = tuple[str, str, str]
 
@@ -24,6 +24,17 @@ Key = tuple[str, str, str]
 def key_of(entry: t.Mapping[str, t.Any]) -> Key:
     """Schema, name and, for a function, its arguments."""
     return (entry["schema"], entry["name"], entry.get("arguments") or "")
+
+
+def parents_first(entries: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Mapping[str, t.Any]]:
+    """Order a hierarchy of any depth; a parent that is not among the entries counts as done."""
+    by_name = {(entry["schema"], entry["name"]): entry for entry in entries}
+
+    def depth(entry: t.Mapping[str, t.Any]) -> int:
+        parent = by_name.get(tuple(entry["parent"])) if entry["parent"] else None
+        return 1 + depth(parent) if parent is not None else 0
+
+    return sorted(entries, key=lambda entry: (depth(entry), entry["schema"], entry["name"]))
 
 
 @dataclasses.dataclass
@@ -41,6 +52,12 @@ class Existing:
     surroundings: dict[str, t.Any]
     texts: dict[Key, str]
     printed: dict[Key, tuple[dict[str, str], dict[str, str]]]
+
+
+def is_same(existing: Existing, key: Key) -> bool:
+    """Whether the target prints the wanted definition and its own alike."""
+    ours, theirs = existing.printed.get(key, ({}, {}))
+    return "printed" in ours and ours["printed"] == theirs.get("printed")
 
 
 def look(
@@ -64,17 +81,19 @@ def look(
     places: list[tuple[Key, int]] = []
     for entry in entries:
         key = key_of(entry)
-        if entry.get("kind") == "function" or not _readable(entry, there):
-            continue
         found = there.get(key)
+        function = entry.get("kind") == "function"
+        if (function and found is None) or not _readable(entry, there):
+            continue
         if found is not None and texts[key].strip() == found["definition"].strip():
             # One text, parsed by one server: it prints one thing. No need to ask.
             printed[key] = ({"printed": found["definition"]}, {"printed": found["definition"]})
             continue
         places.append((key, len(asked)))
-        asked.append((texts[key], found is None and "kind" not in entry and not _secured(entry, surroundings)))
+        text = probe_of(texts[key]) if function else texts[key]
+        asked.append((text, found is None and "kind" not in entry and not _secured(entry, surroundings)))
         if found is not None:
-            asked.append((found["definition"], False))
+            asked.append((probe_of(found["definition"]) if function else found["definition"], False))
     answers = print_definitions(target, asked)
     printed.update({key: (answers[at], answers[at + 1] if key in there else {}) for key, at in places})
     return Existing(document, surroundings, texts, printed)

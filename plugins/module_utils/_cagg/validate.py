@@ -30,11 +30,13 @@ def validate_deep(target: Database, plan: Plan) -> None:
     if not any(step.action == "create" for step in plan.steps):
         return
     refused: dict[str, Finding] = {}
-    # What stands on an aggregate that is made anew can be tried once that is in its place.
-    later = {step.key for step in plan.steps if step.action == "rebuild"}
+    # What stands on an aggregate that is made anew can be tried once that is in its place, and what needs a name that
+    # something else has, once that is dropped.
+    later = {step.key for step in plan.steps if step.action in ("rebuild", "drop")}
     target.execute("BEGIN")
     try:
-        target.execute(statement("SET LOCAL lock_timeout = {}", literal(f"{min(LOCK_TIMEOUT, target.lock_timeout)}s")))
+        patience = max(1, int(min(LOCK_TIMEOUT, target.lock_timeout) * 1000))  # 0 would be no limit at all
+        target.execute(statement("SET LOCAL lock_timeout = {}", literal(f"{patience}ms")))
         for step in plan.steps:
             lost = [key for key in step.depends_on if key in refused]
             if lost:
