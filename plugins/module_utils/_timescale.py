@@ -58,8 +58,9 @@ SELECT h.id, c.oid AS relid, h.schema_name, h.table_name,
 FROM _timescaledb_catalog.hypertable AS h
 JOIN pg_catalog.pg_namespace AS n ON n.nspname = h.schema_name
 JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = h.table_name
-WHERE NOT EXISTS (
-  SELECT FROM _timescaledb_catalog.hypertable AS o WHERE o.compressed_hypertable_id = h.id
+WHERE h.id NOT IN (
+  SELECT o.compressed_hypertable_id FROM _timescaledb_catalog.hypertable AS o
+  WHERE o.compressed_hypertable_id IS NOT NULL
 )
 """
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connection import Database
-from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks, companions
-from .._versions import PG_PUBLICATION_FILTER, PG_TRIGGER_PARENT, TS_FK_ON_COMPRESSED
+from .._timescale import CONTINUOUS_AGGREGATES, EXTENSION_SCHEMAS, HYPERTABLES, chunks, companions, has_columnstore
+from .._versions import PG_PUBLICATION_FILTER, PG_TRIGGER_PARENT, TS_FK_ON_COMPRESSED, Timescale
 
 __all__ = ["POLICY", "Document", "read"]
 
@@ -23,17 +23,17 @@ Document = dict[str, t.Any]
 
 _NO_CHUNKS = "SELECT NULL::pg_catalog.int4 AS hypertable_id, NULL::pg_catalog.oid AS relid WHERE false"
 _NO_AGGREGATES = "SELECT NULL::pg_catalog.oid AS view_oid WHERE false"
-_NO_HYPERTABLES = """
-SELECT NULL::int4 AS id, NULL::oid AS relid, NULL::json AS dimensions, NULL::bool AS columnstore WHERE false
-"""
-_HYPERTABLES = f"""
-SELECT h.id, h.relid,
+_NO_HYPERTABLES = "SELECT NULL::oid AS relid WHERE false"
+# What is joined here, in Python, to the relations: the server takes hypertables for few and would look through all of
+# them once for each relation. For the same reason memberships are asked with IN, which is looked up in a hash table.
+_HYPERTABLES = """
+SELECT t.relid::int8 AS oid, t.id AS hypertable_id, coalesce({has_columnstore}, false) AS columnstore,
        (SELECT json_agg(d.column_name ORDER BY d.id)
-        FROM _timescaledb_catalog.dimension AS d WHERE d.hypertable_id = h.id) AS dimensions,
-       (SELECT v.compression_enabled FROM timescaledb_information.hypertables AS v
-        WHERE v.hypertable_schema = h.schema_name AND v.hypertable_name = h.table_name) AS columnstore
-FROM ({HYPERTABLES}) AS h
+        FROM _timescaledb_catalog.dimension AS d WHERE d.hypertable_id = t.id) AS dimensions
+FROM ({hypertables}) AS t
+JOIN _timescaledb_catalog.hypertable AS h ON h.id = t.id
 """
+_NO_HYPERTABLE = {"hypertable_id": None, "columnstore": False, "dimensions": None}
 
 _COMMON = """
 WITH RECURSIVE chunk AS ({chunks}),
@@ -50,13 +50,12 @@ aggregate (oid) AS (
 hidden_schema AS ({extension_schemas}),
 relation AS (
   SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relrowsecurity, c.relreplident,
-         c.relispopulated, c.relowner, h.id AS hypertable_id, h.dimensions, h.columnstore
+         c.relispopulated, c.relowner, c.oid IN (SELECT h.relid FROM hypertable AS h) AS is_hypertable
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-  LEFT JOIN hypertable AS h ON h.relid = c.oid
   WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND NOT EXISTS (SELECT FROM hidden_schema AS s WHERE s.oid = n.oid)
-    AND NOT EXISTS (SELECT FROM chunk AS k WHERE k.relid = c.oid)
+    AND n.oid NOT IN (SELECT s.oid FROM hidden_schema AS s)
+    AND c.oid NOT IN (SELECT k.relid FROM chunk AS k WHERE k.relid IS NOT NULL)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::regclass
                     AND d.objid = c.oid AND d.deptype = 'e')
 )
@@ -129,22 +128,21 @@ _PARTS = {
     "relations": """
 SELECT r.oid::int8, r.schema, r.name, r.kind, r.relrowsecurity AS row_security, r.relreplident AS replica_identity,
        r.relispopulated AS populated, pg_has_role(r.relowner, 'USAGE') AS owned,
-       r.hypertable_id, r.dimensions, coalesce(r.columnstore, false) AS columnstore,
-       EXISTS (SELECT FROM aggregate AS a WHERE a.oid = r.oid) AS on_aggregate,
+       r.oid IN (SELECT a.oid FROM aggregate AS a) AS on_aggregate,
        (SELECT i.inhparent::int8 FROM pg_catalog.pg_inherits AS i
         JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent AND p.relkind = 'p' WHERE i.inhrelid = r.oid) AS parent,
-       CASE WHEN r.hypertable_id IS NOT NULL THEN
+       CASE WHEN r.is_hypertable THEN
          (SELECT coalesce(sum(pg_relation_size(k.inhrelid)), 0) FROM pg_catalog.pg_inherits AS k
           WHERE k.inhparent = r.oid)
          WHEN r.kind IN ('r', 'm') THEN pg_relation_size(r.oid) ELSE 0 END AS bytes,
-       CASE WHEN r.hypertable_id IS NOT NULL THEN
+       CASE WHEN r.is_hypertable THEN
          (SELECT count(*) FROM pg_catalog.pg_inherits AS k WHERE k.inhparent = r.oid) ELSE 0 END AS chunks
 FROM relation AS r""",
     "indexes": f"""
 SELECT i.oid::int8, x.indrelid::int8 AS relation, i.relname AS name,
        CASE WHEN c.oid IS NULL THEN pg_get_indexdef(i.oid) ELSE '' END AS definition,
        x.indisvalid AND x.indisready AND x.indislive AS valid,
-       CASE WHEN r.hypertable_id IS NULL THEN 0 ELSE {_LACKING} END AS lacking, x.indisclustered AS clustered,
+       CASE WHEN r.is_hypertable THEN {_LACKING} ELSE 0 END AS lacking, x.indisclustered AS clustered,
        x.indisreplident AS replica_identity, c.oid::int8 AS constraint,
        {_COMMENT.format(row="i", catalog="pg_class")},
        array_to_string(i.reloptions, ', ') AS options,
@@ -163,7 +161,7 @@ SELECT c.oid::int8, c.conrelid::int8 AS relation, n.nspname AS schema, t.typname
        c.contype AS type, pg_get_constraintdef(c.oid) AS definition, c.conindid::int8 AS index,
        c.confrelid::int8 AS referenced, {_COMMENT.format(row="c", catalog="pg_constraint")},
        NOT c.conislocal AS inherited,
-       CASE WHEN r.hypertable_id IS NULL OR c.contype <> 'f' THEN 0 ELSE {_LACKING_KEY} END AS lacking
+       CASE WHEN r.is_hypertable AND c.contype = 'f' THEN {_LACKING_KEY} ELSE 0 END AS lacking
 FROM pg_catalog.pg_constraint AS c
 LEFT JOIN relation AS r ON r.oid = c.conrelid
 LEFT JOIN pg_catalog.pg_type AS t ON t.oid = c.contypid AND c.conrelid = 0
@@ -174,7 +172,7 @@ WHERE (r.oid IS NOT NULL OR n.nspname !~ '^pg_' AND n.nspname <> 'information_sc
 SELECT g.oid::int8, g.tgrelid::int8 AS relation, g.tgname AS name, pg_get_triggerdef(g.oid, false) AS definition,
        g.tgenabled AS enabled, {{clone}} AS clone,
        n.nspname AS function_schema, p.proname AS function, encode(g.tgargs, 'escape') AS arguments,
-       CASE WHEN r.hypertable_id IS NULL OR g.tgtype & 1 = 0 THEN 0 ELSE {_LACKING_TRIGGER} END AS lacking,
+       CASE WHEN r.is_hypertable AND g.tgtype & 1 = 1 THEN {_LACKING_TRIGGER} ELSE 0 END AS lacking,
        {_COMMENT.format(row="g", catalog="pg_trigger")}
 FROM relation AS r
 JOIN pg_catalog.pg_trigger AS g ON g.tgrelid = r.oid
@@ -241,6 +239,7 @@ SELECT a.oid::int8, pg_get_userbyid(a.defaclrole) AS role, n.nspname AS schema, 
        (SELECT json_agg(x::text ORDER BY x::text) FROM unnest(a.defaclacl) AS x) AS privileges
 FROM pg_catalog.pg_default_acl AS a
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = a.defaclnamespace""",
+    "hypertables": """{hypertables}""",
     "chunks": """
 SELECT n.nspname AS schema, c.relname AS name
 FROM chunk AS k
@@ -281,24 +280,34 @@ def read(database: Database) -> Document:
         "{clone}": "g.tgparentid <> 0" if database.server_version >= PG_TRIGGER_PARENT else "false",
         "{publication_filter}": "pg_get_expr(x.prqual, x.prrelid)" if since_15 else "NULL",
         "{keyless}": _keyless(database),
+        "{hypertables}": _hypertables(database.timescale),
         "{publication_schemas}": _PUBLICATION_SCHEMAS if since_15 else _NO_PUBLICATION_SCHEMAS,
     }
     queries = {name: _filled(query, choices) for name, query in _PARTS.items()}
     parts = ",\n".join(
         f"'{name}', (SELECT coalesce(json_agg(q), '[]') FROM ({queries[name]}) AS q)" for name in queries
     )
-    document = database.document(f"{_common(database)} SELECT json_build_object({parts})::text")
-    return t.cast(Document, document)
+    document = t.cast(Document, database.document(f"{_common(database)} SELECT json_build_object({parts})::text"))
+    hypertables = {row.pop("oid"): row for row in document.pop("hypertables")}
+    for row in document["relations"]:
+        row.update(hypertables.get(row["oid"], _NO_HYPERTABLE))
+    return document
 
 
 def _common(database: Database) -> str:
     version = database.timescale
     return _COMMON.format(
         chunks=chunks(version) if version else _NO_CHUNKS,
-        hypertables=_HYPERTABLES if version else _NO_HYPERTABLES,
+        hypertables=HYPERTABLES if version else _NO_HYPERTABLES,
         aggregates=CONTINUOUS_AGGREGATES if version else _NO_AGGREGATES,
         extension_schemas=EXTENSION_SCHEMAS,
     )
+
+
+def _hypertables(version: Timescale | None) -> str:
+    if version is None:
+        return _NO_HYPERTABLES
+    return _HYPERTABLES.format(hypertables=HYPERTABLES, has_columnstore=has_columnstore(version))
 
 
 def _keyless(database: Database) -> str:
