@@ -28,10 +28,11 @@ options:
     description:
       - What is compared.
       - V(tables) looks for schemas, relations, functions, sequences and columns that one side lacks, and for columns
-        that differ.
+        that differ in type, collation, default, C(NOT NULL), identity or generation. Texts of functions and views are
+        not compared, but for views on aggregates (V(objects)).
       - V(rows) compares the rows of tables, as O(rows) says.
       - V(aggregates) compares what continuous aggregates have stored.
-      - V(sequences) looks for sequences that stand behind the source's, or behind what their columns hold.
+      - V(sequences) looks for sequences whose next value lies behind the source's, or is in their columns already.
       - V(owners), V(grants) and V(comments) compare these on schemas, relations, columns, sequences and functions.
       - V(objects) compares indexes, constraints, triggers, rules, policies and their comments and states, the
         definitions and storage of continuous aggregates, what reads them, columnstore settings, policies and jobs. The

@@ -102,6 +102,62 @@ def test_a_planted_difference_is_found_alone(sample: Sample, name: str) -> None:
     assert not result["equal"]
 
 
+def _on_both(sample: Sample, text: str) -> None:
+    sample.source.execute(sample.source_db, text)
+    sample.target.execute(sample.target_db, text)
+
+
+def test_a_hypertable_whose_time_is_computed_is_compared(sample: Sample) -> None:
+    """It has no axis to be cut along, so it is one slice."""
+    _on_both(
+        sample,
+        """CREATE FUNCTION public.moment(text) RETURNS timestamptz LANGUAGE sql IMMUTABLE
+           AS $$ SELECT pg_catalog.timestamptz($1) $$;
+        CREATE TABLE public.logs (at text NOT NULL, line text);
+        SELECT public.create_hypertable('public.logs', 'at', chunk_time_interval => interval '1 day',
+            time_partitioning_func => 'public.moment');
+        INSERT INTO public.logs VALUES ('2026-01-01 00:00+00', 'a'), ('2026-01-03 00:00+00', 'b')""",
+    )
+    result = _verify(sample, scope=["rows"])
+    assert [one["rows"] for one in result["objects"] if one["name"] == "logs"] == [{"source": 2, "target": 2}]
+    assert result["equal"]
+    sample.target.execute(sample.target_db, "DELETE FROM public.logs WHERE line = 'b'")
+    (found,) = _differences(_verify(sample, scope=["rows"]))
+    assert (found["name"], found["rows"]) == ("logs", {"source": 2, "target": 1})
+
+
+def test_sequences_that_give_a_chosen_value_next(sample: Sample) -> None:
+    """setval(…, false) is how many tools leave a sequence."""
+    _on_both(sample, "SELECT setval('public.deliveries_id_seq', 501, false)")
+    assert _verify(sample, scope=["sequences"])["equal"]
+    sample.source.execute(sample.source_db, "SELECT setval('public.deliveries_id_seq', 700, false)")
+    (ahead,) = _differences(_verify(sample, scope=["sequences"]))
+    assert ahead["reason"] == "Its next value is 501, and on the source it is 700."
+    sample.source.execute(sample.source_db, "SELECT setval('public.deliveries_id_seq', 500)")
+    assert _verify(sample, scope=["sequences"])["equal"]
+    sample.target.execute(sample.target_db, "SELECT setval('public.deliveries_id_seq', 500, false)")
+    (behind,) = _differences(_verify(sample, scope=["sequences"]))
+    told = "public.deliveries.id already holds 500 and on the source it is 501."
+    assert behind["reason"] == f"Its next value is 500, and {told}"
+
+
+def test_columns_that_differ_by_default_or_collation(sample: Sample) -> None:
+    _on_both(
+        sample, "CREATE TABLE public.kinds (a int DEFAULT 1, b text, c int, d int GENERATED ALWAYS AS (c * 2) STORED)"
+    )
+    assert not [one for one in _differences(_verify(sample, scope=["tables"])) if one["name"] == "kinds"]
+    for text in (
+        'ALTER TABLE public.kinds ALTER a SET DEFAULT 2, ALTER b TYPE text COLLATE "C", DROP COLUMN d',
+        "ALTER TABLE public.kinds ADD COLUMN d int GENERATED ALWAYS AS (c * 3) STORED",
+    ):
+        sample.target.execute(sample.target_db, text)
+    (found,) = [one for one in _differences(_verify(sample, scope=["tables"])) if one["name"] == "kinds"]
+    told = "its default differs (1 on the source, 2 there)"
+    assert told in found["reason"]
+    assert "column b: its collation differs (none on the source, C there)" in found["reason"]
+    assert "column d: its default differs ((c * 2) on the source, (c * 3) there)" in found["reason"]
+
+
 def test_a_role_may_stand_for_another(sample: Sample) -> None:
     sample.target.execute(sample.target_db, "ALTER TABLE public.sensors OWNER TO postgres")
     assert [one["kind"] for one in _differences(_verify(sample, scope=["owners"]))] != []

@@ -43,7 +43,10 @@ _FLOATS = "('pg_catalog.float4'::pg_catalog.regtype, 'pg_catalog.float8'::pg_cat
 _COLUMNS = """
 (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
     'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
-    'default', a.atthasdef, 'identity', a.attidentity, 'generated', a.attgenerated,
+    'default', CASE WHEN a.atthasdef THEN (SELECT pg_catalog.pg_get_expr(f.adbin, f.adrelid)
+      FROM pg_catalog.pg_attrdef AS f WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum) END,
+    'collation', CASE WHEN a.attcollation <> ty.typcollation THEN (SELECT o.collname FROM pg_catalog.pg_collation AS o
+      WHERE o.oid = a.attcollation) END, 'identity', a.attidentity, 'generated', a.attgenerated,
     'float', coalesce(nullif(ty.typbasetype, 0), ty.oid) IN {floats},
     'comment', pg_catalog.col_description(c.oid, a.attnum), 'grants', {grants}) ORDER BY a.attnum)
  FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS ty ON ty.oid = a.atttypid
@@ -81,11 +84,11 @@ SELECT pg_catalog.json_build_object(
   'relations', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', c.nspname, 'name', c.relname,
       'kind', c.relkind, 'owner', pg_catalog.pg_get_userbyid(c.relowner), 'filled', c.relispopulated,
       'comment', pg_catalog.obj_description(c.oid, 'pg_class'), 'grants', {relation_grants}, 'columns', {columns},
-      'aggregate', c.oid IN (SELECT a.view_oid FROM aggregate AS a),
+      'aggregate', c.oid IN (SELECT a.view_oid FROM aggregate AS a), 'hypertable', h.relid IS NOT NULL,
       'axis', {axis}) ORDER BY c.nspname, c.relname)
     FROM relation AS c LEFT JOIN hypertable AS h ON h.relid = c.oid {own_ranges} WHERE c.relkind <> 'S'),
   'sequences', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', c.nspname, 'name', c.relname,
-      'owner', pg_catalog.pg_get_userbyid(c.relowner), 'increment', q.seqincrement, 'start', q.seqstart,
+      'owner', pg_catalog.pg_get_userbyid(c.relowner), 'increment', q.seqincrement,
       'comment', pg_catalog.obj_description(c.oid, 'pg_class'), 'grants', {sequence_grants},
       'readable', pg_catalog.has_sequence_privilege(c.oid, 'SELECT, USAGE'),
       'last', CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT, USAGE')
@@ -127,7 +130,7 @@ LEFT JOIN ranges AS {alias} ON {alias}.hypertable_schema = {table}.schema_name
   AND {alias}.hypertable_name = {table}.table_name
 """
 
-# The first range dimension, where its column holds plain times or whole numbers.
+# The first range dimension, where its column holds plain times or whole numbers. A hypertable without is one slice.
 _AXIS = """
 (SELECT pg_catalog.json_build_object('column', d.column_name, 'ranges', {ranges},
     'type', d.column_type::pg_catalog.regtype::pg_catalog.text)

@@ -24,7 +24,8 @@ _SIDES = {"source": "target", "target": "source"}
 _COLUMN_FACTS = {
     "type": "type",
     "not_null": "NOT NULL",
-    "default": "a default",
+    "default": "its default",
+    "collation": "its collation",
     "identity": "identity",
     "generated": "generation",
 }
@@ -93,11 +94,12 @@ def _columns(left: _Named, right: _Named) -> Finding:
     told = _column_differences(wanted["columns"] or [], existing["columns"] or [])
     if wanted["filled"] != existing["filled"]:
         told.append("it is filled on one side only")
-    if (wanted["axis"] is None) != (existing["axis"] is None):
-        told.append(f"it is a hypertable on the {'source' if wanted['axis'] else 'target'} only")
+    if wanted["hypertable"] != existing["hypertable"]:
+        told.append(f"it is a hypertable on the {'source' if wanted['hypertable'] else 'target'} only")
     if not told:
         return Finding(identity, "present")
-    return Finding(identity, "drifted", f"{'; '.join(told)}.".capitalize(), "Restore it as the source has it.")
+    reason = f"{'; '.join(told)}."
+    return Finding(identity, "drifted", f"{reason[0].upper()}{reason[1:]}", "Restore it as the source has it.")
 
 
 def _column_differences(wanted: list[dict[str, t.Any]], existing: list[dict[str, t.Any]]) -> list[str]:
@@ -114,7 +116,7 @@ def _column_differences(wanted: list[dict[str, t.Any]], existing: list[dict[str,
 
 
 def _shown(value: t.Any) -> str:
-    return {True: "yes", False: "no", "": "none"}.get(value, str(value))
+    return {True: "yes", False: "no", None: "none", "": "none"}.get(value, str(value))
 
 
 def _attributes(

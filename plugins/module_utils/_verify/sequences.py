@@ -31,8 +31,17 @@ def compare_sequences(wanted: dict[str, t.Any], existing: dict[str, t.Any], read
     asked = []
     for one in existing["sequences"]:
         columns = [tuple(column) for column in one["feeds"] or () if types.get(tuple(column)) in _NUMBERS]
-        asked.append((one, [(column, _furthest(readers, one, *column)) for column in columns]))
-    return [_finding(one, there.get((one["schema"], one["name"])), found, readers) for one, found in asked]
+        other = there.get((one["schema"], one["name"]))
+        firsts = {"target": _first(readers, "target", one), "source": _first(readers, "source", other)}
+        asked.append((one, other, firsts, [(column, _furthest(readers, one, *column)) for column in columns]))
+    return [_finding(*found, readers) for found in asked]
+
+
+def _first(readers: Readers, side: str, one: dict[str, t.Any] | None) -> Future[Rows] | None:
+    """Where a sequence begins that has given no value yet: its start, or what setval(…, false) said."""
+    if one is None or not one["readable"] or one["last"] is not None:
+        return None
+    return readers.ask(side, statement("SELECT last_value FROM {}", identifier(one["schema"], one["name"])))
 
 
 def _furthest(readers: Readers, one: dict[str, t.Any], schema: str, table: str, column: str) -> Future[Rows]:
@@ -44,6 +53,7 @@ def _furthest(readers: Readers, one: dict[str, t.Any], schema: str, table: str, 
 def _finding(
     one: dict[str, t.Any],
     source: dict[str, t.Any] | None,
+    firsts: t.Mapping[str, Future[Rows] | None],
     furthest: t.Sequence[tuple[tuple[str, ...], Future[Rows]]],
     readers: Readers,
 ) -> Finding:
@@ -53,29 +63,27 @@ def _finding(
         reason = f"It was not compared: the role may not read it on the {side}."
         return Finding(identity, "failed", reason, "Grant SELECT on it, or log in as its owner.")
     try:
+        follows = _next(one, firsts["target"], readers)
+        wanted = _next(source, firsts["source"], readers) if source is not None else None
         values = [(column, readers.answer(future)[0][0]) for column, future in furthest]
     except Interrupted:
         raise
     except TimescaleError as error:
         return not_compared(identity, error)
+    sign = 1 if one["increment"] > 0 else -1
     told = [
-        f"it stands at {_shown(one)}, and {'.'.join(column)} already holds {value}"
+        f"{'.'.join(column)} already holds {value}"
         for column, value in values
-        if value is not None and _behind(one, value)
+        if value is not None and sign * (value - follows) >= 0
     ]
-    if source is not None and source["last"] is not None and _behind(one, source["last"]):
-        told.append(f"it stands at {_shown(one)}, and at {source['last']} on the source")
+    if wanted is not None and sign * (wanted - follows) > 0:
+        told.append(f"on the source it is {wanted}")
     if not told:
         return Finding(identity, "present")
-    reason = "; ".join(told)
-    return Finding(identity, "drifted", f"{reason[0].upper()}{reason[1:]}.", "Move it on with setval.")
+    reason = f"Its next value is {follows}, and {' and '.join(told)}."
+    return Finding(identity, "drifted", reason, "Move it on with setval.")
 
 
-def _behind(one: dict[str, t.Any], value: t.Any) -> bool:
-    if one["last"] is None:  # never used: its next value is its first
-        return bool(value >= one["start"] if one["increment"] > 0 else value <= one["start"])
-    return bool(value > one["last"] if one["increment"] > 0 else value < one["last"])
-
-
-def _shown(one: dict[str, t.Any]) -> str:
-    return "its start" if one["last"] is None else str(one["last"])
+def _next(one: dict[str, t.Any], first: Future[Rows] | None, readers: Readers) -> int:
+    """The value that a sequence gives next."""
+    return int(readers.answer(first)[0][0]) if first is not None else int(one["last"] + one["increment"])

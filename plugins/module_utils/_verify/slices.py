@@ -147,7 +147,7 @@ def _table_check(name: tuple[str, str], one: dict[str, t.Any], other: dict[str, 
     return Check(
         Identity("rows", *name),
         {"source": name, "target": name},
-        {"source": axis is None, "target": other["axis"] is None},
+        {"source": not one["hypertable"], "target": not other["hypertable"]},
         _common_columns(one["columns"] or [], other["columns"] or []),
         (axis["column"], axis["type"]) if same_axis else None,
         _slices([axis]) if same_axis else (Slice(),),
