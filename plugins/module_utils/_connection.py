@@ -184,6 +184,7 @@ class Database:
     lock_timeout: float = 10.0
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     server_pid: int = 0
+    apart: t.Any = None  # the connection of execute_apart, while it works
 
     @property
     def facts(self) -> Facts:
@@ -264,8 +265,9 @@ class Database:
 
     def cancel(self) -> None:
         """Cancel the running statement; safe from another thread and when nothing runs."""
-        with contextlib.suppress(Exception):
-            self.connection.cancel()
+        for connection in (self.connection, self.apart):
+            with contextlib.suppress(Exception):
+                connection.cancel()
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
@@ -299,8 +301,12 @@ class Database:
         with contextlib.closing(dataclasses.replace(self, connection=connection)) as apart:
             connection.autocommit = True
             connection.notices = self.connection.notices
-            with apart._cursor(text) as cursor:
-                cursor.execute(";\n".join((before, *role, local, text)))
+            self.apart = connection
+            try:
+                with apart._cursor(text) as cursor:
+                    cursor.execute(";\n".join((before, *role, local, text)))
+            finally:
+                self.apart = None
 
     @contextlib.contextmanager
     def _cursor(self, text: str) -> t.Iterator[t.Any]:

@@ -232,6 +232,19 @@ def test_progress_that_a_role_may_not_see(plain_server: Server, options: dict[st
         one.close()
 
 
+def test_sigterm_cancels_what_runs_in_a_session_apart(database: Database) -> None:
+    text = "SELECT pg_catalog.pg_sleep(61)"
+
+    def work(own: Database) -> None:
+        own.execute_apart("SET LOCAL jit = off", text)
+
+    threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+    before = time.monotonic()
+    with pytest.raises(Interrupted):
+        _run(database, Step(Identity("x", "", "apart"), "alter", (text,), key="apart", work=work))
+    assert time.monotonic() - before < 10
+
+
 def test_settings_of_a_step_do_not_outlive_it(database: Database) -> None:
     database.execute("CREATE TABLE public.seen (n int, v text)")
     note = "INSERT INTO public.seen SELECT {}, pg_catalog.current_setting('work_mem')"
