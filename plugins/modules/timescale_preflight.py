@@ -20,6 +20,8 @@ description:
   - Looked at as well are hypertables that are still plain tables or have other dimensions, privileges of the
     connecting roles, free connections, background workers, the lock table, paused jobs, and user code that reads
     what TimescaleDB no longer has.
+  - Settings of the database (C(ALTER DATABASE … SET)), large objects and the tablespaces of new chunks are in no dump
+    of objects and no copy of tables. What the target lacks of them is a caution.
   - Continuous aggregates and what reads them may be missing, the other modules create them.
 options:
   dump_file:

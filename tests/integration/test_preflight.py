@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.playbook import run_module
 from tests.support.pool import PAIRS, Pool, Sample
+from tests.support.samples import create_tablespaces
 from tests.support.servers import Server
 
 NO_WORKERS = ("target", "server", "timescaledb.max_background_workers is 0, so no job will ever run.")
@@ -235,6 +236,50 @@ def test_paused_jobs_of_the_source(sample: Sample) -> None:
     told = _preflight(sample)
     (line,) = [entry for entry in told["cautions"] if entry["object"] == "jobs"]
     assert "so they will be paused on the target too" in line["problem"]
+
+
+def test_what_no_dump_of_objects_brings(sample: Sample) -> None:
+    """Settings of the database, large objects, and the tablespaces of new chunks."""
+    create_tablespaces(sample.source)
+    source = sample.source_db
+    _run(
+        sample.source,
+        source,
+        f"ALTER DATABASE {source} SET search_path = 'app', 'public'",
+        f"ALTER DATABASE {source} SET app.token = 'hush'",
+        f"ALTER ROLE sensor_reader IN DATABASE {source} SET work_mem = '9MB'",
+        "SELECT lo_create(0), lo_create(0)",
+        "SELECT public.attach_tablespace('kinds_here', 'public.fill_measurements')",
+    )
+    told = _preflight(sample)
+    expected = {
+        ("target", "database", "The source has 2 large objects, it has 0."),
+        (
+            "target",
+            "database",
+            "The source's has settings that it lacks or has otherwise: app.token, search_path,"
+            " work_mem of sensor_reader.",
+        ),
+        (
+            "target",
+            "hypertable public.fill_measurements",
+            "New chunks do not go to kinds_here there, as on the source.",
+        ),
+    }
+    assert _told(told["cautions"]) >= expected
+    assert "hush" not in str(told)
+    assert told["problems"] == []
+    target = sample.target_db
+    _run(
+        sample.target,
+        target,
+        f"ALTER DATABASE {target} SET search_path = 'app', 'public'",
+        f"ALTER DATABASE {target} SET app.token = 'other'",
+        f"ALTER ROLE sensor_reader IN DATABASE {target} SET work_mem = '9MB'",
+        "SELECT lo_create(0), lo_create(0)",
+    )
+    left = _told(_preflight(sample, tablespace_map={"kinds_here": "pg_default"})["cautions"])
+    assert not any(one[1] == "database" for one in left)
 
 
 def test_too_few_connections(sample: Sample) -> None:

@@ -144,6 +144,19 @@ _TABLESPACES = """
  JOIN pg_catalog.pg_class AS c ON c.reltablespace = s.oid
  WHERE s.spcname !~ '^pg_' AND (c.relkind = 'i' OR c.oid IN (SELECT w.oid FROM waiting AS w) OR c.relkind = 'm'))"""
 
+# What a dump of the database's objects leaves out. Only PostgreSQL's own settings show their values: under a name with
+# a dot there may be a secret of the application.
+_SETTINGS = """
+(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(coalesce(r.rolname, ''), x.name,
+   CASE WHEN x.name !~ '\\.' THEN pg_catalog.substr(x.setting, pg_catalog.length(x.name) + 2) END)
+   ORDER BY r.rolname, x.name)
+ FROM pg_catalog.pg_db_role_setting AS s
+ JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
+ LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+ CROSS JOIN LATERAL (SELECT pg_catalog.split_part(e, '=', 1) AS name, e AS setting
+                     FROM pg_catalog.unnest(s.setconfig) AS e) AS x
+ WHERE x.name <> 'timescaledb.restoring')"""
+
 _SERVER = """
 pg_catalog.json_build_object(
   'database', pg_catalog.current_database(), 'user', current_user::pg_catalog.text,
@@ -173,6 +186,8 @@ _HYPERTABLES = """
    'chunks', (SELECT pg_catalog.count(*) FROM chunks AS k WHERE k.hypertable_id = h.id),
    'jobs', (SELECT pg_catalog.count(*) FROM {jobs} AS j WHERE j.hypertable_id = h.id),
    'chunk_schema', s.associated_schema_name,
+   'tablespaces', (SELECT pg_catalog.json_agg(p.tablespace_name ORDER BY p.tablespace_name)
+                   FROM _timescaledb_catalog.tablespace AS p WHERE p.hypertable_id = h.id),
    'chunk_schema_create', pg_catalog.has_schema_privilege(n.oid, 'CREATE')
       OR n.oid IN (SELECT e.oid FROM ({extension_schemas}) AS e),
    'dimensions', (
@@ -247,6 +262,8 @@ def _query(database: Database) -> str:
         "named_roles": _NAMED_ROLES.replace("{job_owners}", _job_owners(version)),
         "roles": _ROLES,
         "tablespaces": _TABLESPACES,
+        "database_settings": _SETTINGS,
+        "large_objects": "(SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata)",
         "all_tablespaces": "(SELECT pg_catalog.json_agg(s.spcname) FROM pg_catalog.pg_tablespace AS s)",
     }
     if version is not None:

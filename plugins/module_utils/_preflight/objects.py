@@ -113,7 +113,7 @@ def _hypertables(sides: Sides) -> t.Iterator[Problem]:
     for entry in sides.source("hypertables"):
         found = there.get(key_of(entry))
         if found is not None:
-            yield from _dimensions(entry, found)
+            yield from _dimensions(entry, found, sides.options.tablespace_map)
         elif key_of(entry) in tables:
             text = "It is still a plain table there."
             yield severe(
@@ -121,7 +121,7 @@ def _hypertables(sides: Sides) -> t.Iterator[Problem]:
             )
 
 
-def _dimensions(wanted: Document, found: Document) -> t.Iterator[Problem]:
+def _dimensions(wanted: Document, found: Document, maps: t.Mapping[str, str]) -> t.Iterator[Problem]:
     subject = f"hypertable {name_of(wanted)}"
     told = [_dimension(entry) for entry in wanted["dimensions"]]
     seen = [_dimension(entry) for entry in found["dimensions"]]
@@ -138,6 +138,11 @@ def _dimensions(wanted: Document, found: Document) -> t.Iterator[Problem]:
                 f"Its chunk interval on {target['column']} is {target['interval']}, on the source {source['interval']}."
             )
             yield caution("target", subject, text, "Run set_chunk_time_interval if that is not meant.")
+    ours, theirs = (set(entry.get("tablespaces") or ()) for entry in (wanted, found))
+    lost = {maps.get(name, name) for name in ours} - theirs - {"pg_default"}
+    if lost:
+        text = f"New chunks do not go to {few(lost)} there, as on the source."
+        yield caution("target", subject, text, f"Run attach_tablespace for '{name_of(wanted)}', if that is meant.")
     if wanted["chunks"] and not found["chunks"]:
         text = "It has no chunks there, the source's has rows."
         yield caution("target", subject, text, "Copy the rows first: aggregates are made from them.")
@@ -184,6 +189,23 @@ def _tablespaces(sides: Sides) -> t.Iterator[Problem]:
             yield caution("target", f"tablespace {name}", text, "Create it, or use tablespace_map.")
 
 
+def _beside_the_objects(sides: Sides) -> t.Iterator[Problem]:
+    """What neither a dump of objects nor a copy of tables brings, and no stage of the move."""
+    settings = {tuple(entry) for entry in sides.wanted.get("database_settings") or ()}
+    settings -= {tuple(entry) for entry in sides.existing.get("database_settings") or ()}
+    names = {f"{name} of {role}" if role else name for role, name, _value in settings}
+    if names:
+        text = f"The source's has settings that it lacks or has otherwise: {few(names)}."
+        remedy = "Run ALTER DATABASE or ALTER ROLE … IN DATABASE there, if they are meant for it too."
+        yield caution("target", "database", text, remedy)
+    ours, theirs = (side.get("large_objects") or 0 for side in (sides.wanted, sides.existing))
+    if theirs < ours:
+        text = f"The source has {ours} large objects, it has {theirs}."
+        yield caution(
+            "target", "database", text, "Copy them with pg_dump --large-objects; no stage moves or compares them."
+        )
+
+
 def _code(sides: Sides) -> t.Iterator[Problem]:
     """User code that names what the target's TimescaleDB no longer has. Words are looked at, not meaning: a caution."""
     before, after = sides.wanted.get("internals") or {}, sides.existing.get("internals") or {}
@@ -200,4 +222,15 @@ def _code(sides: Sides) -> t.Iterator[Problem]:
             yield caution("source", f"{entry['kind']} {name_of(entry)}", text, "Rewrite it on the target.")
 
 
-OBJECT_CHECKS = (_extensions, _schemas, _relations, _columns, _objects, _hypertables, _named_roles, _tablespaces, _code)
+OBJECT_CHECKS = (
+    _extensions,
+    _schemas,
+    _relations,
+    _columns,
+    _objects,
+    _hypertables,
+    _named_roles,
+    _tablespaces,
+    _beside_the_objects,
+    _code,
+)
