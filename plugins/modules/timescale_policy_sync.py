@@ -39,6 +39,7 @@ options:
   owner:
     description:
       - Look only at jobs that these roles own on the source. Empty means everybody's.
+      - A policy of the target counts as theirs when its relation's policies on the source are theirs.
     type: list
     elements: str
     default: []

@@ -15,7 +15,7 @@ import pytest
 from tests.support import catalog
 from tests.support.installations import find
 from tests.support.playbook import run_module
-from tests.support.pool import PAIRS, Pool, Sample
+from tests.support.pool import PAIRS, Pair, Pool, Sample
 from tests.support.servers import ThrowawayServer, start
 from tests.support.statements import statements_during
 
@@ -299,6 +299,79 @@ def test_an_attachment_is_put_right_by_its_own_function(newest: Sample) -> None:
     assert jobs_of(newest) == before
 
 
+WINDOW = "SELECT public.add_continuous_aggregate_policy('public.avg_fill_levels', {}, {}, interval '1 day')"
+WINDOWS = (
+    "SELECT config ->> 'start_offset', config ->> 'end_offset' FROM timescaledb_information.jobs"
+    " WHERE proc_name = 'policy_refresh_continuous_aggregate' AND hypertable_name = 'avg_fill_levels' ORDER BY 1"
+)
+REMOVE = "SELECT public.remove_continuous_aggregate_policy('public.avg_fill_levels', if_exists => true)"
+
+
+def windows(sample: Sample, on: Any, *wanted: tuple[int, int]) -> None:
+    """Give an aggregate of one side these refresh policies and no others, in days."""
+    on(sample, REMOVE, "sensor_admin")
+    for begin, end in wanted:
+        on(sample, WINDOW.format(f"interval '{begin} days'", f"interval '{end} days'"), "sensor_admin")
+
+
+@pytest.mark.parametrize("equals", [pair for pair in PAIRS if not str(pair).startswith("2.11")], ids=str)
+def test_windows_that_move_do_not_get_in_each_others_way(servers: Pool, equals: Pair) -> None:
+    """TimescaleDB compares each with the others as they are at that moment; these would take the other's place."""
+    sample = servers.fresh(equals)
+    make_aggregates(sample)
+    windows(sample, on_source, (20, 5), (40, 20), (60, 40))
+    windows(sample, on_target, (60, 40), (30, 10), (10, 2))
+    before = {job[0] for job in jobs_of(sample)}
+    only: dict[str, Any] = {"kinds": ["refresh"], "include": ["*.avg_fill_levels"]}
+    foreseen = run(sample, check=True, **only)
+    assert run(sample, **only)["queries"] == foreseen["queries"]
+    assert on_target(sample, WINDOWS) == on_source(sample, WINDOWS)
+    assert {job[0] for job in jobs_of(sample)} == before
+    assert run(sample, **only)["changed"] is False
+    # What goes makes room, and what is altered, for what comes.
+    windows(sample, on_source, (25, 5), (60, 40))
+    assert run(sample, prune=True, **only)["changed"] is True
+    windows(sample, on_source, (15, 5), (25, 15), (60, 40))
+    assert run(sample, **only)["changed"] is True
+    assert on_target(sample, WINDOWS) == on_source(sample, WINDOWS)
+    assert run(sample, **only)["changed"] is False
+    sample.drop()
+
+
+def test_a_policy_that_is_tied_to_something_else(newest: Sample) -> None:
+    """By hand only: its config names one relation, and it is tied to another."""
+    tie = "SELECT _timescaledb_functions.alter_job_set_hypertable_id(job_id, 'public.pump_cycles'::regclass)"
+    on_source(newest, f"{tie} {RETENTION}")
+    only: dict[str, Any] = {"kinds": ["retention"], "include": ["*.fill_measurements"]}
+    assert outcomes(run(newest, **only), "created") == ["retention_policy public.fill_measurements"]
+    assert run(newest, **only)["changed"] is False
+    drop = 'config => config || \'{"drop_after": "9 years"}\''
+    where = "FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention' AND hypertable_name = 'pump_cycles'"
+    on_source(newest, f"SELECT public.alter_job(job_id, {drop}) {where}")
+    assert run(newest, guard="none", **only)["changed"] is True
+    assert run(newest, **only)["changed"] is False
+    on_source(newest, tie.replace("pump_cycles", "fill_measurements") + f" {where}")
+    assert run(newest, **only)["changed"] is True
+    assert run(newest, **only)["changed"] is False
+
+
+def test_a_policy_without_its_check(newest: Sample) -> None:
+    on_source(newest, f"SELECT public.alter_job(job_id, check_config => 0) {RETENTION}")
+    only: dict[str, Any] = {"kinds": ["retention"], "include": ["*.fill_measurements"]}
+    run(newest, **only)
+    assert run(newest, **only)["changed"] is False
+    check = "SELECT check_name FROM _timescaledb_catalog.bgw_job WHERE proc_name = 'policy_retention'"
+    assert on_target(newest, check) == [(None,)]
+    on_target(
+        newest,
+        f"SELECT public.alter_job(job_id, check_config =>"
+        f" '_timescaledb_functions.policy_retention_check'::regproc) {RETENTION}",
+        "sensor_admin",
+    )
+    assert run(newest, **only)["changed"] is True
+    assert run(newest, **only)["changed"] is False
+
+
 def test_columnstore_settings_are_put_right(ready: Sample) -> None:
     run(ready, kinds=["columnstore"])
     on_target(
@@ -415,6 +488,20 @@ def test_owner_filter_and_map(newest: Sample) -> None:
     assert on_target(newest, owners) == [("sensor_reader",)]
 
 
+def test_the_owner_filter_goes_by_the_source(newest: Sample) -> None:
+    """After a restore without owners policies belong to another role on the target, and are found all the same."""
+    only: dict[str, Any] = {"owner": ["sensor_admin"], "user": "postgres", "include": ["*.fill_measurements"]}
+    on_target(newest, "ALTER TABLE public.fill_measurements OWNER TO postgres", "postgres")
+    first = run(newest, **only)
+    assert outcomes(first, "created") == [
+        "columnstore_policy public.fill_measurements",
+        "columnstore_settings public.fill_measurements",
+        "retention_policy public.fill_measurements",
+    ]
+    assert run(newest, check=True, **only)["queries"] == []
+    assert set(run(newest, **only)["summary"]) == {"present"}
+
+
 def test_filters(newest: Sample) -> None:
     only = run(newest, kinds=["retention", "user"], include=["public.*"], exclude=["*.counters"])
     assert outcomes(only, "created") == [
@@ -501,6 +588,20 @@ def test_strict_guard_and_no_guard(newest: Sample) -> None:
     silent = run(newest, kinds=["retention"], include=["*.fill_measurements"], activate=True, guard="none")
     assert "reaches behind" not in str(silent.get("warnings", ""))
     assert on_target(newest, f"SELECT scheduled {RETENTION}") == [(True,)]
+
+
+def test_the_guard_counts_refreshes_that_are_turned_on_by_choice(newest: Sample) -> None:
+    """The source's were stopped for the move; also_paused turns them on, beside the retention policy."""
+    on_source(newest, f"SELECT public.alter_job(job_id, {TWENTY_DAYS}) {RETENTION}")
+    stop = "SELECT public.alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id > 999"
+    on_source(newest, stop)
+    refresh(newest)
+    run(newest)
+    everything: dict[str, Any] = {"activate": True, "also_paused": ["*"], "user": "postgres"}
+    assert "reaches behind" in str(run(newest, check=True, **everything)["warnings"])
+    held = run(newest, guard="strict", **everything)
+    assert "retention_policy public.fill_measurements" in outcomes(held, "pending")
+    assert on_target(newest, f"SELECT scheduled {RETENTION}") == [(False,)]
 
 
 STAGE = {"policy_refresh_continuous_aggregate": 0, "policy_retention": 2}  # of others: 1

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 
 from .._plan import Finding, Identity, Plan, Step
 from .._timescale import functions_schema
-from .._versions import Timescale
+from .._versions import TS_CHECK_CONFIG, Timescale
 from .ground import Ground
 from .kinds import KINDS, USER, Kind, kind_of
 from .match import pair
@@ -68,6 +68,20 @@ class Options:
         return self.owner_map.get(owner, owner)
 
 
+class Move(t.NamedTuple):
+    """A refresh policy gets another window.
+
+    :param step: what tells it in the result.
+    :param away: ties it to something else, so that TimescaleDB does not compare the others with its old window;
+        ``alteration`` alters it there, ``back`` ties it to its aggregate again.
+    """
+
+    step: Step
+    away: str
+    alteration: str
+    back: str
+
+
 class Context:
     """Both sides as values, and the plan.
 
@@ -101,6 +115,7 @@ class Context:
         self.existing_jobs = jobs_of(existing)
         self._translated: dict[int, Job] = {}
         self.starting: list[Job] = []  # what the plan makes active
+        self.moves: dict[Name | None, list[Move]] = {}  # refresh policies whose windows the plan moves
         self._keys: dict[tuple[str, Name | None], list[str]] = {}
         self._numbers: collections.Counter[str] = collections.Counter()
 
@@ -114,7 +129,6 @@ class Context:
     @functools.cached_property
     def pairs(self) -> list[tuple[Kind, list[Pair]]]:
         """Per kind: (wanted as it must be on the target, existing)."""
-        owners = [self.options.renamed(name) for name in self.options.owner]
         wanted: dict[str, list[Job]] = {kind.option: [] for kind in KINDS}
         existing: dict[str, list[Job]] = {kind.option: [] for kind in KINDS}
         for job in self.chosen:
@@ -123,7 +137,7 @@ class Context:
                 wanted[kind.option].append(self.translated(job))
         for job in self.existing_jobs:
             kind = kind_of(job)
-            if kind is not None and self._chosen(job, owners):
+            if kind is not None and self._chosen_there(job):
                 existing[kind.option].append(job)
         return [(kind, pair(kind, wanted[kind.option], existing[kind.option])) for kind in KINDS]
 
@@ -137,6 +151,20 @@ class Context:
         kind = kind_of(job)
         asked = self.options.kind(kind.option) if kind is not None else not self.options.kinds
         return asked and self.options.names(about(job))
+
+    def _chosen_there(self, job: Job) -> bool:
+        """A policy of the target belongs to the owner of its relation there; whose it is, the source says."""
+        owner = None if kind_of(job) is USER else self._policy_owners.get(job.relation)
+        if owner is not None:
+            return self._chosen(job._replace(owner=owner), self.options.owner)
+        return self._chosen(job, [self.options.renamed(name) for name in self.options.owner])
+
+    @functools.cached_property
+    def _policy_owners(self) -> dict[Name | None, str]:
+        """Relation -> who owns its policies on the source, or would."""
+        owners: dict[Name | None, str] = {name: entry["owner"] for name, entry in self.ground.wanted.items()}
+        owners.update({job.relation: job.owner for job in self.wanted_jobs if job.relation is not None})
+        return owners
 
     def translated(self, job: Job) -> Job:
         """The source's job as it must be on the target's version."""
@@ -162,6 +190,8 @@ class Context:
             changes["name"] = kind.job_name(self.version)
         if job.builtin:
             functions = functions_schema(self.version)
+            if self.source.timescale is not None and self.source.timescale < TS_CHECK_CONFIG:
+                changes["check"] = (functions, f"{job.proc_name}_check")
             gone = [key for key, version in (kind.gone if kind else {}).items() if self.version >= version]
             changes["proc_schema"] = functions
             if any(key in job.values for key in gone):
@@ -200,9 +230,8 @@ class Context:
         if kind is USER:
             # Equal jobs are found one after another by what they are; see Writer.user_condition.
             return tuple(self._keys.get((about(job), None), ())[-1:])
-        keys = list(self._keys.get(("settings", job.relation), ()))
-        if kind.rank:
-            keys += self._keys.get(("refresh", job.relation), ())
+        # TimescaleDB looks at the other refresh policies of an aggregate whenever one is made or altered.
+        keys = [key for option in ("settings", "refresh") for key in self._keys.get((option, job.relation), ())]
         return tuple(keys)
 
     def with_own_path(self, job: Job, *texts: str) -> tuple[str, ...]:
@@ -219,7 +248,7 @@ class Context:
         """Finds a job of the target inside a statement."""
         if kind is USER or job.relation is None:
             return self.writer.user_condition(job)
-        return self.writer.policy_condition(kind, job.relation, job if kind.several else None)
+        return self.writer.policy_condition(kind, job)
 
 
 def group_of(kind: Kind, job: Job) -> str:

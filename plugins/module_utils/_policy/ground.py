@@ -59,6 +59,13 @@ class Ground:
         found = self.existing.get(job.relation) if job.relation else None
         return str(found["owner"]) if found else job.owner
 
+    def beside(self, relation: Name | None) -> Name | None:
+        """What an aggregate reads on the target, None where that has another owner."""
+        entry = self.existing.get(relation) if relation else None
+        below = Name.of(entry["raw"]) if entry else None
+        same = entry and below and self.existing.get(below, {}).get("owner") == entry["owner"]
+        return below if same else None
+
     def time_type(self, relation: Name) -> str:
         entry = self.existing.get(relation) or self.wanted.get(relation) or {}
         return str(entry.get("time_type", ""))

@@ -50,8 +50,9 @@ def threats(context: Context) -> list[Threat]:
     existing = context.ground.existing
     children = _children({**context.ground.wanted, **existing})
     refreshes: dict[Name | None, list[Job]] = {}
+    chosen = {job.number for job in context.chosen if context.options.active(job)}
     for job in context.wanted_jobs:
-        if job.scheduled and _is(job, "refresh"):
+        if _is(job, "refresh") and (job.scheduled or job.number in chosen):
             refreshes.setdefault(job.relation, []).append(job)
     found = []
     for wanted, there in (pair for kind, pairs in context.pairs if kind.option == "retention" for pair in pairs):

@@ -13,7 +13,7 @@ import typing as t
 
 from .._plan import Plan, Step
 from . import activation, others
-from .context import Context, Options, about, group_of, identity_of, schedule_note, shown
+from .context import Context, Move, Options, about, group_of, identity_of, schedule_note, shown
 from .kinds import USER, Kind, kind_of
 from .model import FIRST_USER_JOB, Job, Name, differences, listed
 
@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
     from psycopg2.sql import Composable
 
     from .._connection import Facts
+    from .match import Pair
 
     Differences = dict[str, tuple[t.Any, t.Any]]
 
@@ -72,7 +73,7 @@ def _policies(context: Context) -> None:
     for kind, pairs in context.pairs:
         creates = any(existing is None for _wanted, existing in pairs)
         equals: collections.Counter[str] = collections.Counter()
-        for wanted, existing in pairs:
+        for wanted, existing in sorted(pairs, key=_turn):
             if wanted is None and existing is not None:
                 _surplus(context, kind, existing, kind in on_source)
             elif wanted is not None and existing is None:
@@ -81,6 +82,12 @@ def _policies(context: Context) -> None:
                 if creates:
                     equals[context.condition(kind, existing)] += 1
                 _compare(context, kind, wanted, existing)
+
+
+def _turn(pair: Pair) -> int:
+    """What goes makes room for what is altered, and that for what is new: windows of refreshes must not overlap."""
+    wanted, existing = pair
+    return 0 if wanted is None else 1 if existing is not None else 2
 
 
 def _create(context: Context, kind: Kind, job: Job, equals: collections.Counter[str]) -> None:
@@ -176,7 +183,34 @@ def _alter(context: Context, kind: Kind, wanted: Job, existing: Job, found: Diff
         before=shown(existing),
         after=shown(wanted),
     )
-    context.add(step, group_of(kind, wanted), wanted.relation)
+    if not (kind.option == "refresh" and any(f"config.{key}" in found for key in kind.keys)):
+        context.add(step, group_of(kind, wanted), wanted.relation)
+    else:
+        _move(context, kind, step, wanted, existing, found)
+
+
+def _move(context: Context, kind: Kind, step: Step, wanted: Job, existing: Job, found: Differences) -> None:
+    """Several windows of one aggregate move in one transaction, each compared with those that stay and have moved.
+
+    Meanwhile they are tied to what the aggregate reads, for which the role needs that owner's rights too.
+    """
+    beside = context.ground.beside(wanted.relation)
+    moves = context.moves.setdefault(wanted.relation, [])
+    if beside is None or not moves:
+        context.add(step, group_of(kind, wanted), wanted.relation)
+    if beside is None:
+        return
+    only = {name: pair for name, pair in found.items() if name != "attached"}
+    (alteration,) = _alterations(context, kind, wanted, existing._replace(attached=beside), only)
+    away = context.writer.attach(context.condition(kind, existing), beside)
+    back = context.writer.attach(context.condition(kind, wanted._replace(attached=beside)), wanted.attached or beside)
+    moves.append(Move(step, away, alteration, back))
+    if len(moves) > 1:
+        first = moves[0].step
+        texts = [text for place in ("away", "alteration", "back") for text in (getattr(one, place) for one in moves)]
+        first.statements = context.with_own_path(wanted, *texts)
+        first.reason += f" {step.reason}"
+        first.before, first.after = f"{first.before}\n{step.before}", f"{first.after}\n{step.after}"
 
 
 def _cannot_alter(context: Context, wanted: Job, found: Differences) -> list[str]:

@@ -67,19 +67,21 @@ class Writer:
 
     # -- what there is ---------------------------------------------------------------------------------------------
 
-    def policy_condition(self, kind: Kind, relation: Name, window: Job | None = None) -> str:
-        """Finds a policy; by its window too where several may stand on one relation."""
-        parts = {
-            "schema": literal(functions_schema(self.version)),
-            "procedure": literal(kind.procedure),
-            "hypertable": raw(hypertable_id(relation)),
-        }
-        text = "j.proc_schema = {schema} AND j.proc_name = {procedure} AND j.hypertable_id = {hypertable}"
-        if window is not None:
-            stored = json.loads(window.config or "{}")
+    def policy_condition(self, kind: Kind, job: Job) -> str:
+        """Finds a policy by what it is tied to; by its window too where several may stand on one relation."""
+        parts = {"schema": literal(functions_schema(self.version)), "procedure": literal(kind.procedure)}
+        text = "j.proc_schema = {schema} AND j.proc_name = {procedure}"
+        if job.attached:
+            text += " AND j.hypertable_id = {tied}"
+            parts["tied"] = raw(hypertable_id(job.attached))
+        if job.relation and job.relation != job.attached:
+            text += " AND (j.config ->> {key})::pg_catalog.int4 = {named}"
+            parts.update(key=literal(kind.id_key), named=raw(hypertable_id(job.relation)))
+        if kind.several:
+            stored = json.loads(job.config or "{}")
             for place, key in enumerate(kind.keys):
                 # As it was written, in whatever IntervalStyle, or as our sessions write it.
-                forms = {"" if side.get(key) is None else str(side[key]) for side in (stored, window.values)}
+                forms = {"" if side.get(key) is None else str(side[key]) for side in (stored, job.values)}
                 text += f" AND COALESCE(j.config ->> {{key{place}}}, '') IN ({{forms{place}}})"
                 parts[f"key{place}"] = literal(key)
                 parts[f"forms{place}"] = raw(", ".join(statement("{}", literal(form)) for form in sorted(forms)))
@@ -142,10 +144,11 @@ class Writer:
             given.append(("schedule_interval", interval(job.schedule_interval)))
         if job.fixed_schedule and job.initial_start and self.version >= TS_FIXED_SCHEDULES:
             given += [("initial_start", timestamp(job.initial_start)), ("timezone", literal(job.timezone))]
-        more = self._attributes(job)
+        more = self._attributes(job, check=job.check is None)  # the extension's own check comes by itself
         if job.relation and not job.values.keys() <= set(kind.keys):
             more.append(("config", own_config(kind, job.relation, job)))
-        return self._made(self._call(kind.function, given, positional=1), more)
+        text = self._made(self._call(kind.function, given, positional=1), more)
+        return text + (self._tie(job.attached) if job.attached and job.attached != job.relation else "")
 
     def create_user_job(self, job: Job) -> str:
         """One statement that adds a user's job, with its attachment."""
@@ -160,12 +163,8 @@ class Writer:
             given.append(("check_config", routine(*job.check, "jsonb")))
         if self.version >= TS_FIXED_SCHEDULES:
             given += [("fixed_schedule", literal(job.fixed_schedule)), ("timezone", literal(job.timezone))]
-        tied = ""
-        if job.attached:
-            tie = f"{functions_schema(self.version)}.alter_job_set_hypertable_id"
-            tied = statement(", LATERAL {}(made.id, {}) AS tied", raw(tie), regclass(job.attached))
         text = self._made(self._call("add_job", given, positional=0), self._attributes(job, check=False))
-        return text + tied
+        return text + (self._tie(job.attached) if job.attached else "")
 
     def alter(
         self,
@@ -228,9 +227,8 @@ class Writer:
         return typed(text, "pg_catalog.jsonb")
 
     def attach(self, condition: str, relation: Name) -> str:
-        """Tie a user's job to a hypertable or an aggregate."""
-        name = raw(f"{functions_schema(self.version)}.alter_job_set_hypertable_id")
-        return statement("SELECT {}({}, {})", name, raw(self._id(condition)), regclass(relation))
+        """Tie a job to a hypertable or an aggregate."""
+        return statement("SELECT {}({}, {})", raw(self._attaching), raw(self._id(condition)), regclass(relation))
 
     def delete(self, condition: str) -> str:
         """Remove one job."""
@@ -246,7 +244,7 @@ class Writer:
             ("retry_period", interval(job.retry_period)),
             ("scheduled", literal(job.scheduled)),
         ]
-        if check and not job.builtin and self.version >= TS_CHECK_CONFIG:
+        if check and self.version >= TS_CHECK_CONFIG:
             given.append(("check_config", routine(*job.check, "jsonb") if job.check else no_routine()))
         if self.version >= TS_ALTER_SCHEDULE:
             given.append(("fixed_schedule", literal(job.fixed_schedule)))
@@ -261,6 +259,13 @@ class Writer:
         """The call of alter_job; it always says the timezone."""
         given = [pair for pair in self._attributes(wanted) if pair[0] in names or pair[0] == "timezone"]
         return self._call("alter_job", [("", raw(self._id(condition))), *given, *more])
+
+    @property
+    def _attaching(self) -> str:
+        return f"{functions_schema(self.version)}.alter_job_set_hypertable_id"
+
+    def _tie(self, relation: Name) -> str:
+        return statement(", LATERAL {}(made.id, {}) AS tied", raw(self._attaching), regclass(relation))
 
     def _made(self, creation: str, attributes: Arguments) -> str:
         call = self._call("alter_job", [("", raw("made.id")), *attributes])
