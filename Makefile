@@ -54,7 +54,7 @@ unit: env
 	$(PYTHON) -m pytest tests/unit
 
 integration: env
-	$(PYTHON) -m pytest tests/integration
+	$(PYTHON) -m pytest -n 2 --dist worksteal tests/integration
 
 # A folder of its own each time: molecule's old state would make it skip steps.
 molecule: env
