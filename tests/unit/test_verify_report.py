@@ -126,11 +126,24 @@ def test_cautions_and_warnings_are_told_apart_from_what_needs_attention() -> Non
     assert "1 objects, 1,000 rows" in page
 
 
-def test_objects_are_counted_once_by_what_the_last_stage_says() -> None:
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        ("created", "present", "created"),
+        ("created", "altered", "created"),
+        ("present", "altered", "altered"),
+        ("pending", "present", "present"),
+        ("created", "drifted", "drifted"),
+    ],
+)
+def test_objects_are_counted_once_by_what_the_run_did(first: str, then: str, told: str) -> None:
     entry = {"kind": "index", "schema": "public", "name": "i"}
-    first, rest = ({"changed": True, "objects": [{**entry, "outcome": one}]} for one in ("created", "present"))
-    data = _data(post_data=first, post_data_rest=rest, verification={"objects": [{**entry, "outcome": "present"}]})
-    assert data["counts"] == {"present": 1}
+    stages = ({"changed": True, "objects": [{**entry, "outcome": one}]} for one in (first, then))
+    data = _data(
+        **dict(zip(("post_data", "post_data_rest"), stages)),
+        verification={"objects": [{**entry, "outcome": "present"}]},
+    )
+    assert data["counts"] == {told: 1}
 
 
 @pytest.mark.parametrize(

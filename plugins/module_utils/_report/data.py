@@ -27,7 +27,11 @@ STAGES = {
 }
 # What is taken from a task's result. Everything else stays out: the invocation holds connection options.
 _TAKEN = ("msg", "hint", "object", "sqlstate", "statement", "summary", "problems", "cautions", "equal", "warnings")
-_SETTLED = ("created", "altered", "present")
+_SETTLED = ("created", "altered", "present")  # what tells more first
+_START = (
+    "Start the jobs that the source has on. When applications already write to the target, add"
+    " -e timescale_migrate_verify=none: the databases differ then, and rightly."
+)
 TOLD = ("failed", "drifted", "unsupported", "pending", "skipped")  # worst first
 
 
@@ -117,11 +121,14 @@ def _versions(stages: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
 
 
 def _last(stages: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """What the last stage that speaks of it says of each object."""
+    """What the last stage that speaks of it says of each object; what a stage did is more than that it is there now."""
     last: dict[tuple[str, ...], dict[str, t.Any]] = {}
     for stage in stages:
         for entry in stage["objects"]:
-            last[_identity(stage["key"], entry)] = {"stage": stage["title"], **entry}
+            place = _identity(stage["key"], entry)
+            both = [last.get(place, {}).get("outcome"), entry.get("outcome")]
+            if not (set(both) <= set(_SETTLED) and both == sorted(both, key=_SETTLED.index)):
+                last[place] = {"stage": stage["title"], **entry}
     return list(last.values())
 
 
@@ -197,7 +204,7 @@ def _commands(data: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> list
 
     again = {"why": "Run again: what is done is not done twice.", "command": command("migrate")}
     look = {"why": "See beforehand what a run would do.", "command": command("migrate", "--check", "--diff")}
-    activate = {"why": "Start the jobs that the source has on.", "command": command("activate")}
+    activate = {"why": _START, "command": command("activate")}
     started = any(stage["key"] == "activation" and stage["state"] in ("ok", "changed") for stage in data["stages"])
     if data["outcome"] in ("foreseen", "not run"):
         return [{"why": "Do it.", "command": command("migrate")}]
