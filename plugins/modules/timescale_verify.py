@@ -28,8 +28,9 @@ options:
     description:
       - What is compared.
       - V(tables) looks for schemas, relations, functions, sequences and columns that one side lacks, and for columns
-        that differ in type, collation, default, C(NOT NULL), identity or generation. Texts of functions and views are
-        not compared, but for views on aggregates (V(objects)).
+        that differ in type, collation, default, C(NOT NULL), identity or generation. Of tables it also compares storage
+        parameters, C(UNLOGGED), C(FORCE ROW LEVEL SECURITY), and C(REPLICA IDENTITY) with C(FULL) or C(NOTHING). Texts
+        of functions and views are not compared, but for views on aggregates (V(objects)).
       - V(rows) compares the rows of tables, as O(rows) says.
       - V(aggregates) compares what continuous aggregates have stored.
       - V(sequences) looks for sequences whose next value lies behind the source's, or is in their columns already.

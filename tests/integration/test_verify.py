@@ -158,6 +158,30 @@ def test_columns_that_differ_by_default_or_collation(sample: Sample) -> None:
     assert "column d: its default differs ((c * 2) on the source, (c * 3) there)" in found["reason"]
 
 
+def test_tables_that_differ_by_what_stands_beside_their_columns(sample: Sample) -> None:
+    _on_both(
+        sample,
+        """CREATE TABLE public.kinds (a int);
+        CREATE TABLE public.same (a int) WITH (fillfactor = 70, parallel_workers = 1);
+        ALTER TABLE public.same REPLICA IDENTITY FULL, FORCE ROW LEVEL SECURITY""",
+    )
+    sample.source.execute(
+        sample.source_db,
+        """ALTER TABLE public.kinds SET (fillfactor = 70), REPLICA IDENTITY FULL, FORCE ROW LEVEL SECURITY;
+        ALTER TABLE public.kinds SET UNLOGGED;
+        ALTER TABLE public.same RESET (fillfactor), SET (fillfactor = 70)""",
+    )
+    found = [one for one in _differences(_verify(sample, scope=["tables"])) if one["name"] in ("kinds", "same")]
+    assert [one["name"] for one in found] == ["kinds"]
+    for told in (
+        "UNLOGGED differs (yes on the source, no there)",
+        "FORCE ROW LEVEL SECURITY differs (yes on the source, no there)",
+        "REPLICA IDENTITY differs (FULL on the source, none there)",
+        "WITH (storage parameters) differs (fillfactor=70 on the source, none there)",
+    ):
+        assert told in found[0]["reason"]
+
+
 def test_a_role_may_stand_for_another(sample: Sample) -> None:
     sample.target.execute(sample.target_db, "ALTER TABLE public.sensors OWNER TO postgres")
     assert [one["kind"] for one in _differences(_verify(sample, scope=["owners"]))] != []

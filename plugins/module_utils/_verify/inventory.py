@@ -31,6 +31,15 @@ _COLUMN_FACTS = {
 }
 
 
+# Of a table, what pg_dump writes beside its columns. Which index identifies rows is an object of post-data.
+_SETTINGS = {
+    "unlogged": "UNLOGGED",
+    "forced": "FORCE ROW LEVEL SECURITY",
+    "identity": "REPLICA IDENTITY",
+    "options": "WITH (storage parameters)",
+}
+
+
 class _Named(t.NamedTuple):
     """One entry of an inventory with its identity."""
 
@@ -96,6 +105,8 @@ def _columns(left: _Named, right: _Named) -> Finding:
         told.append("it is filled on one side only")
     if wanted["hypertable"] != existing["hypertable"]:
         told.append(f"it is a hypertable on the {'source' if wanted['hypertable'] else 'target'} only")
+    if not wanted["aggregate"]:  # TimescaleDB's own, by its version
+        told += _unlike(_SETTINGS, wanted["settings"], existing["settings"])
     if not told:
         return Finding(identity, "present")
     reason = f"{'; '.join(told)}."
@@ -108,11 +119,17 @@ def _column_differences(wanted: list[dict[str, t.Any]], existing: list[dict[str,
     told = [f"column {name} is on the source only" for name in left if name not in right]
     told += [f"column {name} is on the target only" for name in right if name not in left]
     for name in left:
-        for fact, words in _COLUMN_FACTS.items() if name in right else ():
-            here, there = left[name][fact], right[name][fact]
-            if here != there:
-                told.append(f"column {name}: {words} differs ({_shown(here)} on the source, {_shown(there)} there)")
+        if name in right:
+            told += [f"column {name}: {text}" for text in _unlike(_COLUMN_FACTS, left[name], right[name])]
     return told
+
+
+def _unlike(facts: dict[str, str], left: dict[str, t.Any], right: dict[str, t.Any]) -> list[str]:
+    return [
+        f"{words} differs ({_shown(left[fact])} on the source, {_shown(right[fact])} there)"
+        for fact, words in facts.items()
+        if left[fact] != right[fact]
+    ]
 
 
 def _shown(value: t.Any) -> str:
