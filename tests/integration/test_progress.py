@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import select
 import signal
 import subprocess
@@ -198,8 +199,13 @@ def test_async_stays_the_users_own(folder: Path, sides: dict[str, Any]) -> None:
         {"ansible.builtin.async_status": {**status, "mode": "cleanup"}},
     ]
     remote = folder / "remote"
+    # Ansible's wrapper of async tasks does not quote the interpreter, and the checkout may lie behind a blank.
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
     host = {
         **LOCALHOST["all"]["hosts"]["localhost"],
+        "ansible_python_interpreter": str(python),
         "ansible_remote_tmp": str(remote),
         "ansible_async_dir": str(remote),
     }

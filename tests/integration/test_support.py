@@ -334,7 +334,7 @@ def test_plain_pair_needs_no_extension(plain_sample: Sample) -> None:
 def test_playbook_results_are_exact_and_secrets_stay_out_of_argv() -> None:
     tasks = [
         {"name": "Say", "ansible.builtin.debug": {"msg": "{{ word }}"}},
-        {"name": "Look", "ansible.builtin.command": {"argv": ["ps", "-eo", "args"]}},
+        {"name": "Look", "ansible.builtin.command": {"argv": ["ps", "-eww", "-o", "args"]}},
         {"name": "Stop", "ansible.builtin.fail": {"msg": "enough"}},
     ]
     play = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
