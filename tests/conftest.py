@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
-from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.support.pool import Pair, Pool, Sample
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 # No test fails for being slow: a busy machine needs more than hypothesis's 200 ms for an example.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
-
-
-# No deadline: how long an example takes is the machine's business.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -20,7 +20,7 @@ from ansible_collections.dbops.timescale.plugins.module_utils._cagg.target impor
 from ansible_collections.dbops.timescale.plugins.module_utils._connection import Database, connect, libpq_parameters
 from ansible_collections.dbops.timescale.plugins.module_utils._documents import READERS
 from ansible_collections.dbops.timescale.plugins.module_utils._module import facts_to_json
-from ansible_collections.dbops.timescale.plugins.module_utils._post_data.dump import dumped
+from ansible_collections.dbops.timescale.plugins.module_utils._post_data.dump import prepare
 from tests.support import snapshots
 from tests.support.pool import Pool, Sample, available_pairs
 
@@ -49,7 +49,7 @@ def _record(made: Sample, version: str, pair: str) -> None:
     source = _open("source", made.source_login())
     target = _open("target", made.target.login_vars(made.target_db, made.user))
     documents = {name: reader(source) for name, reader in READERS.items()}
-    archive: Any = {"entries": [dataclasses.asdict(entry) for entry in dumped(source)]}
+    archive: Any = {"entries": [dataclasses.asdict(entry) for entry in prepare(source, "")()]}
     documents["post_data"], archive = snapshots.with_small_oids(documents["post_data"], archive)
     for name, document in {**documents, "archive": archive, "facts": facts_to_json(source.facts)}.items():
         _write(snapshots.FOLDER / version / f"{name}.json", document)

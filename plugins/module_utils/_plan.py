@@ -226,12 +226,13 @@ def _joined(last: Outcome, parts: t.Sequence[Outcome]) -> Outcome:
         joined.started_at = min(outcome.started_at for outcome in run)
         end = max(outcome.started_at + outcome.duration_ms / 1000 for outcome in run)
         joined.duration_ms = int((end - joined.started_at) * 1000)
-    failed = [outcome for outcome in parts if outcome.outcome == "failed"]
-    for cause in (failed or [outcome for outcome in parts if outcome.outcome == "skipped"])[:1]:
+    first = {outcome.outcome: outcome for outcome in reversed(parts)}
+    cause = first.get("failed") or first.get("skipped")
+    if cause is not None:
         same = cause.step.object == last.step.object
         reason = cause.reason if same else f"{cause.step.object.label}: {cause.reason}"
-        joined = dataclasses.replace(joined, outcome=cause.outcome, reason=reason, hint=cause.hint)
-        joined.error = {**cause.error, "msg": reason} if failed else {}
+        error = {**cause.error, "msg": reason} if cause.outcome == "failed" else {}
+        joined = dataclasses.replace(joined, outcome=cause.outcome, reason=reason, hint=cause.hint, error=error)
     return joined
 
 

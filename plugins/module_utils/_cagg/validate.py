@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
-from .._connection import Database
+from .._connection import Database, lock_timeout_ms
 from .._errors import BadInput, StatementFailed
 from .._plan import Finding, Plan, Step
 from .._sql import literal, statement
@@ -35,7 +35,7 @@ def validate_deep(target: Database, plan: Plan) -> None:
     later = {step.key for step in plan.steps if step.action in ("rebuild", "drop")}
     target.execute("BEGIN")
     try:
-        patience = max(1, int(min(LOCK_TIMEOUT, target.lock_timeout) * 1000))  # 0 would be no limit at all
+        patience = min(int(LOCK_TIMEOUT * 1000), lock_timeout_ms(target))
         target.execute(statement("SET LOCAL lock_timeout = {}", literal(f"{patience}ms")))
         for step in plan.steps:
             lost = [key for key in step.depends_on if key in refused]

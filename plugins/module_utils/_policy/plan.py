@@ -207,7 +207,7 @@ def _move(context: Context, kind: Kind, step: Step, wanted: Job, existing: Job, 
     moves.append(Move(step, away, alteration, back))
     if len(moves) > 1:
         first = moves[0].step
-        texts = [text for place in ("away", "alteration", "back") for text in (getattr(one, place) for one in moves)]
+        texts = [one.away for one in moves] + [one.alteration for one in moves] + [one.back for one in moves]
         first.statements = context.with_own_path(wanted, *texts)
         first.reason += f" {step.reason}"
         first.before, first.after = f"{first.before}\n{step.before}", f"{first.after}\n{step.after}"

@@ -22,7 +22,7 @@ from .._timescale import chunks as chunk_query
 from .._versions import postgres_major
 from .archive import Archive, read_archive
 
-__all__ = ["Making", "dumped", "prepare"]
+__all__ = ["Making", "prepare"]
 
 Making = t.Callable[[], Archive]
 
@@ -43,11 +43,6 @@ def prepare(source: Database, path: str, *, client_path: str = "") -> Making:
     :param client_path: the folder of pg_dump.
     """
     return functools.partial(_dump, source, _arguments(source), path, client_path)
-
-
-def dumped(source: Database) -> Archive:
-    """Dump the source's post-data section and read the archive's list of contents."""
-    return prepare(source, "")()
 
 
 def _dump(source: Database, arguments: list[str], path: str, client_path: str) -> Archive:

@@ -52,9 +52,9 @@ def plan_of(session: Session, options: Options, resources: Resources) -> Plan:
     """
     path = session.params["dump_file"] or ""
     given = path if os.path.exists(path) else ""
-    sides = (session.source, session.target)
+    dump = functools.partial(_archive, session, given)
     items, source, target, warnings = _read(
-        *sides, lambda: _archive(session), lambda: _document(session), options, given
+        session.source, session.target, dump, lambda: _document(session), options, given
     )
     if options.strategy.choice in ("auto", "chunk"):
         strategy = dataclasses.replace(options.strategy, hypertables=read_hypertables(session.target))
@@ -161,11 +161,11 @@ def _leave_out(plan: Plan, earlier: Plan) -> None:
     plan.steps = [step for step in plan.steps if step.key not in done]
 
 
-def _archive(session: Session) -> Making:
-    path = session.params["dump_file"]
-    if session.source is None or (path and os.path.exists(path)):
+def _archive(session: Session, given: str) -> Making:
+    path = session.params["dump_file"] or ""
+    if session.source is None or given:
         return functools.partial(read_archive, path)
-    kept = "" if session.check_mode else path or ""
+    kept = "" if session.check_mode else path
     return prepare(session.source, kept, client_path=session.params["client_path"] or "")
 
 

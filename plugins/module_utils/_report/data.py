@@ -126,10 +126,14 @@ def _last(stages: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
     for stage in stages:
         for entry in stage["objects"]:
             place = _identity(stage["key"], entry)
-            both = [last.get(place, {}).get("outcome"), entry.get("outcome")]
-            if not (set(both) <= set(_SETTLED) and both == sorted(both, key=_SETTLED.index)):
+            if place not in last or not _says_it_all(last[place].get("outcome"), entry.get("outcome")):
                 last[place] = {"stage": stage["title"], **entry}
     return list(last.values())
+
+
+def _says_it_all(before: t.Any, now: t.Any) -> bool:
+    """Whether what a stage did to an object tells more than what a later one says of it, and both are well."""
+    return before in _SETTLED and now in _SETTLED and _SETTLED.index(before) <= _SETTLED.index(now)
 
 
 def _counts(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, int]:

@@ -86,9 +86,9 @@ SELECT pg_catalog.json_build_object(
       'comment', pg_catalog.obj_description(c.oid, 'pg_class'), 'grants', {relation_grants}, 'columns', {columns},
       'aggregate', c.oid IN (SELECT a.view_oid FROM aggregate AS a), 'hypertable', h.relid IS NOT NULL,
       'settings', pg_catalog.json_build_object('unlogged', c.relpersistence = 'u', 'forced', c.relforcerowsecurity,
-        'identity', pg_catalog.replace(pg_catalog.replace(pg_catalog.substring(c.relreplident::pg_catalog.text, '[fn]'),
-          'f', 'FULL'), 'n', 'NOTHING'), 'options', (SELECT pg_catalog.string_agg(o.text, ', ' ORDER BY o.text)
-          FROM pg_catalog.unnest(c.reloptions) AS o (text))),
+        'identity', CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' END,
+        'options', (SELECT pg_catalog.string_agg(o.text, ', ' ORDER BY o.text)
+                    FROM pg_catalog.unnest(c.reloptions) AS o (text))),
       'axis', {axis}) ORDER BY c.nspname, c.relname)
     FROM relation AS c LEFT JOIN hypertable AS h ON h.relid = c.oid {own_ranges} WHERE c.relkind <> 'S'),
   'sequences', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', c.nspname, 'name', c.relname,

@@ -29,8 +29,6 @@ _COLUMN_FACTS = {
     "identity": "identity",
     "generated": "generation",
 }
-
-
 # Of a table, what pg_dump writes beside its columns. Which index identifies rows is an object of post-data.
 _SETTINGS = {
     "unlogged": "UNLOGGED",
