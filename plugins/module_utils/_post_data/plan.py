@@ -172,12 +172,24 @@ class _Planner:
         return split is not None and split.is_made_by(self.target.things[taken])
 
     def _is_placeholder(self, item: Item, there: Thing) -> bool:
-        """Whether a view still has the empty body that pg_dump gives it in pre-data when its real one must wait."""
+        """Whether it is only what stands there until the entry's statement has run.
+
+        That is the empty body which pg_dump gives a view in pre-data when its real one must wait, and the state that a
+        partition's trigger has from its parent's.
+        """
+        if item.identity.kind == "trigger_state":
+            return there.inherited and there.definition == self._state_above(there)
         return (
             item.identity.kind == "rule"
             and item.identity.name == "_RETURN"
             and scanner.is_placeholder(there.definition)
         )
+
+    def _state_above(self, there: Thing) -> str:
+        """The state on the target of the trigger that a partition's is a copy of."""
+        schema, table = (self.target.relations[there.relation].parent if there.relation else None) or ("", "")
+        above = self.target.things.get(Identity("trigger_state", schema, there.identity.name, table))
+        return above.definition if above is not None else "ENABLE"
 
     def _differs(self, item: Item, thing: Thing, there: Thing) -> None:
         if item.identity.kind in CONSTRAINTS.values() and there.definition == f"{thing.definition} NOT VALID":
