@@ -142,11 +142,14 @@ def _kind(step: Step) -> _Kind:
 
 
 def _work(step: Step) -> int:
-    return step.size or len(step.statements) or 1
+    """Bytes, or statements. A step that has neither only stands for others, and costs nothing."""
+    return step.size or len(step.statements) or (0 if step.work is None else 1)
 
 
 def _whole(step: Step, speeds: t.Mapping[_Kind, _Speed]) -> float | None:
     """Seconds that a step takes as a whole, by what its kind took so far."""
+    if not _work(step):
+        return 0.0
     own, others = speeds.get(_kind(step)), speeds.get(_ALL) if step.size else None
     if own is not None:
         return _work(step) * own[1] / own[0]

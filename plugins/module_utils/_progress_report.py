@@ -153,9 +153,11 @@ class Reporter:
         for pid, fraction, doing, rows in told:
             step = pids.get(pid)
             one = self.meter.running.get(step.key) if self.meter is not None and step is not None else None
-            if one is None or (step is not None and len(step.statements) > 1):
+            if one is None or len(one.step.statements) > 1:
                 continue
             whole = int(one.step.details.get("rows") or 0)
+            if one.step.action == "refresh" and not whole:  # it makes chunks and indexes too, which say nothing of it
+                continue
             # After session_role the server hides the figures of a backend: they are its login role's.
             if fraction is None and whole and rows is not None:
                 fraction, doing = rows / whole, f"{rows} of {whole} rows"

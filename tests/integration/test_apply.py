@@ -232,6 +232,27 @@ def test_progress_that_a_role_may_not_see(plain_server: Server, options: dict[st
         one.close()
 
 
+@pytest.mark.parametrize(("action", "fraction"), [("create", 0.5), ("refresh", None)])
+def test_only_an_index_is_as_far_as_its_chunks(
+    database: Database, options: dict[str, Any], action: str, fraction: float | None
+) -> None:
+    """A refresh makes chunks and their indexes too, first of all: that says nothing of the rows that come then."""
+    database.execute("CREATE TABLE public.h (x int); CREATE TABLE public.c1 () INHERITS (public.h)")
+    database.execute("CREATE TABLE public.c2 () INHERITS (public.h)")
+    worker = connect("target", libpq_parameters(options), application="x")
+    step = Step(Identity("x", "", "x"), action, ("SELECT 1",), key="x")
+    reporter = Reporter("", wanted=True)
+    reporter.begin_steps([step], 1)
+    reporter.begin(step)
+    with worker.transaction():
+        worker.execute("LOCK TABLE public.h; CREATE TABLE public.not_seen_yet (x int)")
+        worker.execute("CREATE TABLE public.nor_this (x int)")
+        reporter.look({worker.backend_pid(): step}, database)
+    worker.close()
+    assert reporter.meter is not None
+    assert reporter.meter.running["x"].fraction == fraction
+
+
 def test_sigterm_cancels_what_runs_in_a_session_apart(database: Database) -> None:
     text = "SELECT pg_catalog.pg_sleep(61)"
 

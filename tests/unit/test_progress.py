@@ -119,6 +119,22 @@ def test_a_call_counts_while_it_runs_and_is_at_least_as_long_as_it_has_taken(clo
     assert 0.9 < told < 1
 
 
+def test_windows_foretell_each_other_and_what_stands_for_them_costs_nothing(clock: _Clock) -> None:
+    windows = [
+        Step(Identity("refresh", "public", "a"), "refresh", ("CALL",), key=f"a {number}", part_of="a")
+        for number in range(4)
+    ]
+    meter = Meter([*windows, Step(Identity("refresh", "public", "a"), "refresh", (), key="a")], jobs=2)
+    meter.running[windows[1].key] = Running(windows[1], clock.now)
+    _run(meter, clock, windows[0], 20)
+    assert meter.figures()["left"] == (20 / 4 + 2 * 20) / 2  # the one that runs is as late as it can be told
+    _run(meter, clock, windows[2], 20)
+    _run(meter, clock, windows[3], 20)
+    del meter.running[windows[1].key]
+    meter.done[windows[1].key] = 60.0
+    assert meter.figures()["left"] == 0.0
+
+
 def test_lanes_do_not_help_each_other(clock: _Clock) -> None:
     here = [
         Step(Identity("rows", "public", f"t{n}"), "analyze", (), key=f"here{n}", size=10, lane="a") for n in range(5)

@@ -56,7 +56,6 @@ _COLUMNS = """
 # Relations of users: no member of an extension, no chunk, nothing in a schema of the system or of TimescaleDB.
 _DOCUMENT = """
 WITH own AS ({own_schemas}), chunk AS ({chunks}), aggregate AS ({aggregates}), hypertable AS ({hypertables}),
-ranges AS MATERIALIZED ({ranges}),
 schema AS (
   SELECT n.* FROM pg_catalog.pg_namespace AS n
   WHERE n.oid NOT IN (SELECT oid FROM own) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -90,7 +89,7 @@ SELECT pg_catalog.json_build_object(
         'options', (SELECT pg_catalog.string_agg(o.text, ', ' ORDER BY o.text)
                     FROM pg_catalog.unnest(c.reloptions) AS o (text))),
       'axis', {axis}) ORDER BY c.nspname, c.relname)
-    FROM relation AS c LEFT JOIN hypertable AS h ON h.relid = c.oid {own_ranges} WHERE c.relkind <> 'S'),
+    FROM relation AS c LEFT JOIN hypertable AS h ON h.relid = c.oid WHERE c.relkind <> 'S'),
   'sequences', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', c.nspname, 'name', c.relname,
       'owner', pg_catalog.pg_get_userbyid(c.relowner), 'increment', q.seqincrement,
       'comment', pg_catalog.obj_description(c.oid, 'pg_class'), 'grants', {sequence_grants},
@@ -99,7 +98,8 @@ SELECT pg_catalog.json_build_object(
               THEN pg_catalog.pg_sequence_last_value(c.oid) END,
       'feeds', {sequence_columns}) ORDER BY c.nspname, c.relname)
     FROM relation AS c JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = c.oid),
-  'aggregates', {aggregate_list}
+  'aggregates', {aggregate_list},
+  'ranges', {ranges}
 )
 """
 
@@ -123,20 +123,18 @@ coalesce(k.{edge}_integer, CASE WHEN pg_catalog.isfinite(k.{edge})
   THEN (extract(epoch FROM k.{edge}) * 1000000)::pg_catalog.int8 END)
 """
 
-# Of all hypertables at once: the view looks at every chunk, whichever it is asked for.
+# Of all hypertables at once: the view looks at every chunk, whichever it is asked for. Put to each of them by _placed:
+# the server takes names that it knows nothing of for few, and would compare each with each.
 _RANGES = """
-SELECT k.hypertable_schema, k.hypertable_name,
-       pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array({begin}, {end})) AS list
-FROM timescaledb_information.chunks AS k GROUP BY 1, 2
-"""
-_RANGES_OF = """
-LEFT JOIN ranges AS {alias} ON {alias}.hypertable_schema = {table}.schema_name
-  AND {alias}.hypertable_name = {table}.table_name
+(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(r.schema, r.name, r.list)) FROM (
+  SELECT k.hypertable_schema AS schema, k.hypertable_name AS name,
+         pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array({begin}, {end})) AS list
+  FROM timescaledb_information.chunks AS k GROUP BY 1, 2) AS r)
 """
 
 # The first range dimension, where its column holds plain times or whole numbers. A hypertable without is one slice.
 _AXIS = """
-(SELECT pg_catalog.json_build_object('column', d.column_name, 'ranges', {ranges},
+(SELECT pg_catalog.json_build_object('column', d.column_name,
     'type', d.column_type::pg_catalog.regtype::pg_catalog.text)
  FROM _timescaledb_catalog.dimension AS d
  WHERE d.hypertable_id = {id} AND d.interval_length IS NOT NULL AND d.partitioning_func IS NULL
@@ -160,7 +158,7 @@ _AGGREGATES = """
         UNION ALL SELECT hypertable_id, lowest_modified_value, greatest_modified_value
         FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log
         WHERE hypertable_id = a.raw_hypertable_id) AS i),
-    'raw_ranges', {raw_ranges}, 'axis', {axis},
+    'axis', {axis},
     'stored', (SELECT pg_catalog.json_agg(x.attname) FROM pg_catalog.pg_attribute AS x
                WHERE x.attrelid = a.materialization_oid AND x.attnum > 0 AND NOT x.attisdropped),
     'columns', {columns}) ORDER BY a.view_schema, a.view_name)
@@ -169,7 +167,7 @@ _AGGREGATES = """
    ON g.mat_hypertable_id = a.mat_hypertable_id
  JOIN _timescaledb_catalog.hypertable AS m ON m.id = a.mat_hypertable_id
  JOIN _timescaledb_catalog.hypertable AS r ON r.id = a.raw_hypertable_id
- JOIN pg_catalog.pg_class AS c ON c.oid = a.view_oid {buckets} {ranges})
+ JOIN pg_catalog.pg_class AS c ON c.oid = a.view_oid {buckets})
 """
 
 _NOTHING = "SELECT NULL::pg_catalog.oid AS {} WHERE false"
@@ -178,7 +176,20 @@ _NOTHING = "SELECT NULL::pg_catalog.oid AS {} WHERE false"
 def read(database: Database) -> dict[str, t.Any]:
     """Everything of one side in one statement. Lists are empty, not null."""
     document = database.document(query(database.timescale))
-    return {key: [] if value is None else value for key, value in document.items()}
+    return _placed({key: [] if value is None else value for key, value in document.items()})
+
+
+def _placed(document: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Put to each hypertable, and to each aggregate's two, which ranges their chunks have."""
+    ranges = {(schema, name): found for schema, name, found in document.pop("ranges")}
+    for one in document["relations"]:
+        if one["axis"]:
+            one["axis"]["ranges"] = ranges.get((one["schema"], one["name"]))
+    for one in document["aggregates"]:
+        one["raw_ranges"] = ranges.get(tuple(one["raw"]))
+        if one["axis"]:
+            one["axis"]["ranges"] = ranges.get(tuple(one["table"]))
+    return document
 
 
 def query(version: Timescale | None) -> str:
@@ -196,8 +207,7 @@ def _without_timescale() -> dict[str, str]:
         "chunks": _NOTHING.format("relid"),
         "aggregates": _NOTHING.format("view_oid"),
         "hypertables": _NOTHING.format("relid"),
-        "ranges": "SELECT NULL AS list WHERE false",
-        "own_ranges": "",
+        "ranges": "NULL",
         "axis": "NULL",
         "aggregate_list": "NULL",
     }
@@ -209,8 +219,7 @@ def _with_timescale(version: Timescale, columns: str) -> dict[str, str]:
         "aggregates": CONTINUOUS_AGGREGATES,
         "hypertables": HYPERTABLES,
         "ranges": _ranges(),
-        "own_ranges": _RANGES_OF.format(alias="k", table="h"),
-        "axis": _AXIS.format(id="h.id", ranges="k.list"),
+        "axis": _AXIS.format(id="h.id"),
         "aggregate_list": _aggregates(version, columns),
     }
 
@@ -234,8 +243,6 @@ def _aggregates(version: Timescale, columns: str) -> str:
         buckets=buckets if own_table else "",
         width=f"coalesce({function} ->> 'bucket_width', pg_catalog.to_jsonb(g) ->> 'bucket_width')",
         zone=f"coalesce({function} ->> 'bucket_timezone', {function} ->> 'timezone')",
-        raw_ranges="raw_k.list",
-        axis=_AXIS.format(id="m.id", ranges="k.list"),
-        ranges=_RANGES_OF.format(alias="raw_k", table="r") + _RANGES_OF.format(alias="k", table="m"),
+        axis=_AXIS.format(id="m.id"),
         columns=columns,
     )
