@@ -59,7 +59,8 @@ options:
       - Each call is a transaction of its own, newest first, so that an interrupted run goes on where it was.
       - Calls of different aggregates run side by side (O(jobs)). Calls of one aggregate do so where TimescaleDB allows
         it, which is from 2.26.3 on, in hierarchies from 2.29 on. Buckets of months or in a time zone go one by one.
-      - By default a call covers a chunk of the materialization, and an aggregate takes at most about 100 calls.
+      - By default a call covers a chunk of the materialization, or down to a tenth of one where that leaves 16 MiB of
+        rows to each call; an aggregate takes at most about 100 calls.
     type: str
   history:
     description:

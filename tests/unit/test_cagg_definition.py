@@ -77,6 +77,17 @@ def test_calls_overlap_where_no_bucket_border_is_known() -> None:
     assert all(earlier - low == 10 for (low, _high), (_low, earlier) in zip(parts, parts[1:]))
 
 
+def test_calls_are_shorter_where_rows_are_many() -> None:
+    window, many = Window(0, 0, 200), 16 * 2**20 / 20.0  # bytes in a unit of time
+    by_chunk = stale(ENTRY, window, None, None)
+    assert len(stale(ENTRY, window, None, None, many / 10)) == len(by_chunk) == 5
+    assert len(stale(ENTRY, window, None, None, many)) == 9  # two for a chunk, but the first bucket is nobody's border
+    assert len(stale(ENTRY, window, None, None, many * 1000)) == 18  # a bucket each
+    assert len(stale(ENTRY, window, None, 40, many)) == len(by_chunk)  # the operator's word
+    overlapping = {**ENTRY, "extent": None}
+    assert stale(overlapping, window, None, None, many) == stale(overlapping, window, None, None)
+
+
 def test_only_stale_parts_are_called() -> None:
     window = Window(0, 0, 200)
     assert stale(ENTRY, window, [(-(2**63), -1), (200, 2**63 - 1)], None) == []

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # This module_utils is PRIVATE: it can change in any release.
-"""How far the data of aggregates and hypertables reaches: first and last time value, all asked in one statement."""
+"""How far the data of aggregates and hypertables reaches, first and last time value, and how large hypertables are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._errors import StatementFailed
 from .._sql import literal, quote_identifier, statement
 from .times import LOWEST, TIME_TYPES, time_text
 
-__all__ = ["ask_all", "read_extents"]
+__all__ = ["ask_all", "read_extents", "read_sizes"]
 
 # Each group of expressions is planned by itself; as one query, the time to plan grows with the square of their number.
 _ASK = """
@@ -33,6 +33,15 @@ BEGIN
 END
 """
 _GROUP = 20
+
+_SIZES = """
+SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, c.relname, (
+  SELECT pg_catalog.sum(pg_catalog.pg_relation_size(i.inhrelid)) FROM pg_catalog.pg_inherits AS i
+  WHERE i.inhparent = c.oid)))::pg_catalog.text
+FROM pg_catalog.json_array_elements({names}) AS w
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = w ->> 0
+JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w ->> 1
+"""
 
 
 def read_extents(database: Database, entries: t.Sequence[dict[str, t.Any]]) -> None:
@@ -54,6 +63,21 @@ def read_extents(database: Database, entries: t.Sequence[dict[str, t.Any]]) -> N
     unsure = [entry for entry in asked if None in entry["extent"]]
     for entry, extent in zip(unsure, ask_all(database, [_of_all_chunks(entry) for entry in unsure])):
         entry["extent"] = None if None in extent else extent
+
+
+def read_sizes(database: Database, entries: t.Sequence[dict[str, t.Any]]) -> None:
+    """Put ``bytes`` into every entry: of the rows in its chunks, without indexes and without what is compressed.
+
+    :param entries: hypertables of a document.
+    :raises StatementFailed: the server refuses to be read.
+    """
+    if not entries:
+        return
+    names = json.dumps([(entry["schema"], entry["name"]) for entry in entries])
+    found = database.document(statement(_SIZES, names=literal(names))) or []
+    sizes = {(schema, name): int(size or 0) for schema, name, size in found}
+    for entry in entries:
+        entry["bytes"] = sizes.get((entry["schema"], entry["name"]), 0)
 
 
 def ask_all(database: Database, queries: t.Sequence[str]) -> list[t.Any]:

@@ -24,13 +24,13 @@ from .times import time_text
 __all__ = ["Refill"]
 
 
-def _side_by_side(whole: Step) -> list[Step]:
+def _side_by_side(whole: Step, sizes: t.Sequence[int]) -> list[Step]:
     """A step for each call, newest first, and one that is done when all of them are."""
     parts = [
-        dataclasses.replace(whole, key=f"{whole.key} {number}", statements=(text,), part_of=whole.key)
-        for number, text in enumerate(whole.statements)
+        dataclasses.replace(whole, key=f"{whole.key} {number}", statements=(text,), part_of=whole.key, size=size)
+        for number, (text, size) in enumerate(zip(whole.statements, sizes))
     ]
-    last = dataclasses.replace(whole, statements=(), depends_on=tuple(part.key for part in parts))
+    last = dataclasses.replace(whole, statements=(), depends_on=tuple(part.key for part in parts), size=0)
     return [*parts, last]
 
 
@@ -86,11 +86,13 @@ class Refill:
             length_of(self.draft.options["refresh_batch"], entry) if self.draft.options.get("refresh_batch") else None
         )
         invalid = None if found is None else [*(found["invalid"] or ()), *self._from_parent(entry)]
-        parts = stale(entry, window, invalid, batch)
+        density = self._density(entry)
+        parts = stale(entry, window, invalid, batch, density)
         self.parts[key] = parts
         if not parts:
             return
         calls = tuple(call(entry, low, high, self.draft.facts) for low, high in parts)
+        sizes = [int(density * (high - max(low, window.first))) for low, high in parts]
         whole = Step(
             Identity("refresh", identity.schema, identity.name),
             "refresh",
@@ -98,10 +100,11 @@ class Refill:
             reason="Its materialization is not current.",
             depends_on=(identity.label, *self._parent_work(entry)),
             weight=parts[0][1] - parts[-1][0],
+            size=sum(sizes),
             atomic=False,
             shared=(self.draft.root(entry),),
         )
-        self.draft.plan.steps += _side_by_side(whole) if self._may_run_together(entry, calls) else [whole]
+        self.draft.plan.steps += _side_by_side(whole, sizes) if self._may_run_together(entry, calls) else [whole]
 
     def _may_run_together(self, entry: t.Mapping[str, t.Any], calls: t.Sequence[str]) -> bool:
         """Whether windows of one aggregate may be refreshed at the same time: where they do not overlap, by version."""
@@ -131,6 +134,12 @@ class Refill:
             "extent"
         )
         return int(extent[0]) if extent else None
+
+    def _density(self, entry: t.Mapping[str, t.Any]) -> float:
+        """Bytes of rows in a unit of internal time; 0 for one that stands on an aggregate, which is not filled yet."""
+        hypertable = self.draft.hypertables.get(tuple(entry["hypertable"] or ()), {})
+        first, last = hypertable.get("extent") or (0, 0)
+        return int(hypertable.get("bytes", 0)) / (int(last) - int(first) + 1)
 
     def _bounds(self, entry: t.Mapping[str, t.Any]) -> tuple[int | None, int | None]:
         label = f"{entry['schema']}.{entry['name']}"

@@ -13,7 +13,7 @@ import typing as t
 from .._connection import Database, Facts
 from .catalog import read_existing, used_hypertables
 from .definition import print_definitions, probe_of, translate
-from .extents import read_extents
+from .extents import read_extents, read_sizes
 from .surroundings import read_surroundings
 
 __all__ = ["Existing", "is_same", "key_of", "look", "parents_first"]
@@ -71,11 +71,12 @@ def look(
     document = document or read_existing(target)
     document["hypertables"] = used_hypertables(document, wanted)
     read_extents(target, [entry for entry in document["hypertables"] if "extent" not in entry])
+    there = {key_of(entry): entry for entry in document["aggregates"] + document["dependents"]}
+    read_sizes(target, _to_be_read(wanted, document, there))
     surroundings = read_surroundings(target, wanted)
     functions = frozenset(surroundings["extension_functions"])
     entries = wanted["aggregates"] + wanted["dependents"]
     texts = {key_of(entry): translate(entry["definition"], facts, target.facts, functions) for entry in entries}
-    there = {key_of(entry): entry for entry in document["aggregates"] + document["dependents"]}
     printed: dict[Key, tuple[dict[str, str], dict[str, str]]] = {}
     asked: list[tuple[str, bool]] = []
     places: list[tuple[Key, int]] = []
@@ -97,6 +98,15 @@ def look(
     answers = print_definitions(target, asked)
     printed.update({key: (answers[at], answers[at + 1] if key in there else {}) for key, at in places})
     return Existing(document, surroundings, texts, printed)
+
+
+def _to_be_read(
+    wanted: t.Mapping[str, t.Any], document: t.Mapping[str, t.Any], there: t.Mapping[Key, t.Mapping[str, t.Any]]
+) -> list[dict[str, t.Any]]:
+    """Hypertables that a refresh may have to read: of aggregates that are not there, or not current."""
+    behind = (entry for entry in wanted["aggregates"] if there.get(key_of(entry), {}).get("invalid", True))
+    read = {tuple(entry["hypertable"]) for entry in behind if entry["hypertable"]}
+    return [entry for entry in document["hypertables"] if (entry["schema"], entry["name"]) in read]
 
 
 def _readable(entry: t.Mapping[str, t.Any], there: t.Mapping[Key, t.Any]) -> bool:
