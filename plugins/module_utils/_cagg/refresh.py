@@ -23,8 +23,8 @@ __all__ = ["Window", "call", "length_of", "never_refreshed", "stale", "time_of",
 _DAY = 86_400_000_000
 _NEVER = -210866803200000000  # the lowest timestamp in TimescaleDB's internal time: the watermark before any refresh
 _MOST_BATCHES = 100
-# Bytes of rows for one call. Of two calls at a time one waits while the other, in its transaction, makes a chunk: shorter
-# ones wait less (3 million rows: 30 s by the chunk, 23 s by a fifth of it). Below this, calls cost more than they save.
+# Bytes of rows for one call. Of two calls at a time one waits while the other, in its transaction, makes a chunk:
+# shorter ones wait less (3 million rows: 30 s by the chunk, 18 s so). Below this, calls cost more than they save.
 _PIECE = 16 * 2**20
 _MOST_PIECES = 10  # of a chunk, which covers ten chunks of the hypertable
 _UNITS = {
@@ -130,9 +130,7 @@ def _touches(ranges: t.Sequence[t.Sequence[int]], low: int, high: int) -> bool:
     return any(lowest < high and greatest >= low for lowest, greatest in ranges)
 
 
-def _batches(
-    entry: t.Mapping[str, t.Any], window: Window, batch: int | None, density: float
-) -> list[tuple[int, int]]:
+def _batches(entry: t.Mapping[str, t.Any], window: Window, batch: int | None, density: float) -> list[tuple[int, int]]:
     """Cut a window.
 
     A call refreshes only whole buckets inside it: cuts lie on bucket borders, counted from a bucket that is stored, or
