@@ -205,6 +205,7 @@ options:
   lock_retries:
     description:
       - How often a step is tried again after a lock timeout, a deadlock or a lost connection.
+      - After a minute in which the server let nobody in, what is left fails at once.
     type: int
     default: 3
   settings:

@@ -28,6 +28,7 @@ _WORTH_A_RETRY = ("55P03", "40P01", "40001", "57P01", "57P02", "57P03")
 _EXISTS = ("42P07", "42710", "42P16", "42701", "23505")
 # Small steps that share a transaction: a commit and a round trip cost as much as the step itself.
 _BATCH = 25
+_PATIENCE = 60.0  # seconds that a worker waits in all for a server that lets nobody in; then the rest fails at once
 _POLL = 0.5  # seconds between two looks at who waits for whom
 
 _BLOCKERS = """
@@ -232,6 +233,8 @@ class _Worker(threading.Thread):
         self.database: Database | None = None
         self.pid = 0
         self.blockers: tuple[str, ...] = ()
+        self.refused: ConnectionFailed | None = None  # since when and why the server has let nobody in
+        self.refused_since = 0.0
 
     def run(self) -> None:
         steps = self.board.take()
@@ -340,12 +343,24 @@ class _Worker(threading.Thread):
 
     def _connected(self) -> Database:
         if self.database is None or self.database.connection.closed:
-            self.database = self.control.another()
+            if self._out_of_patience():
+                raise t.cast(ConnectionFailed, self.refused)
+            try:
+                self.database = self.control.another()
+            except ConnectionFailed as error:
+                self.refused_since = self.refused_since if self.refused else time.monotonic()
+                self.refused = error
+                raise
+            self.refused = None
             self.pid = self.database.backend_pid()
         return self.database
 
+    def _out_of_patience(self) -> bool:
+        """Whether to wait no longer: a hundred steps with a few tries each would take many minutes."""
+        return self.refused is not None and time.monotonic() - self.refused_since > _PATIENCE
+
     def _again(self, error: TimescaleError, attempt: int) -> bool:
-        if self.board.stopped or attempt > self.retries:
+        if self.board.stopped or attempt > self.retries or self._out_of_patience():
             return False
         sqlstate = str(error.details.get("sqlstate", ""))
         lost = isinstance(error, ConnectionFailed) or sqlstate.startswith("08") or sqlstate.startswith("57P0")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dbops.timescale.plugins.module_utils import _apply
 from ansible_collections.dbops.timescale.plugins.module_utils._apply import apply_plan
 from ansible_collections.dbops.timescale.plugins.module_utils._connection import Database, connect, libpq_parameters
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput, ConnectionFailed, Interrupted
@@ -198,6 +199,21 @@ def test_small_steps_that_exclude_each_other_share_transactions(database: Databa
     ((number, transactions),) = database.rows(counted)
     assert number == 200
     assert transactions < 30
+
+
+def test_a_server_that_lets_nobody_in_is_not_waited_for_by_each_step(
+    plain_server: Server, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_apply, "_PATIENCE", 2.0)
+    plain_server.create_role("alone")
+    control = connect("target", libpq_parameters(plain_server.login_vars("ground", "alone")), application="x")
+    plain_server.execute("ground", "ALTER ROLE alone CONNECTION LIMIT 1")
+    began = time.monotonic()
+    outcomes = list(_run(control, *(_table(f"t{number}") for number in range(50))).values())
+    assert time.monotonic() - began < 15
+    assert {one.outcome for one in outcomes} == {"failed"}
+    assert "too many connections" in outcomes[-1].reason
+    control.close()
 
 
 def test_progress_that_a_role_may_not_see(plain_server: Server, options: dict[str, Any]) -> None:

@@ -92,11 +92,13 @@ def _interrupt(server: ThrowawayServer, db: str, arguments: dict[str, Any], how:
             child.terminate()
         else:
             os.killpg(child.pid, signal.SIGKILL)
+    finally:
+        if phase.tag:  # or each of the statements that are left would be held, too
+            server.execute(db, LET_GO)
+    try:
         stdout, stderr = child.communicate(timeout=120)
     finally:
         child.kill()
-        if phase.tag:
-            server.execute(db, LET_GO)
     if how != "SIGKILL":  # there is a result in any case, no traceback
         result = json.loads(stdout)
         assert "exception" not in result, stderr
