@@ -233,8 +233,7 @@ class _Worker(threading.Thread):
         self.database: Database | None = None
         self.pid = 0
         self.blockers: tuple[str, ...] = ()
-        self.refused: ConnectionFailed | None = None  # since when and why the server has let nobody in
-        self.refused_since = 0.0
+        self.refused: tuple[ConnectionFailed, float] | None = None  # why the server lets nobody in, and since when
 
     def run(self) -> None:
         steps = self.board.take()
@@ -343,13 +342,12 @@ class _Worker(threading.Thread):
 
     def _connected(self) -> Database:
         if self.database is None or self.database.connection.closed:
-            if self._out_of_patience():
-                raise t.cast(ConnectionFailed, self.refused)
+            if self.refused is not None and self._out_of_patience():
+                raise self.refused[0]
             try:
                 self.database = self.control.another()
             except ConnectionFailed as error:
-                self.refused_since = self.refused_since if self.refused else time.monotonic()
-                self.refused = error
+                self.refused = (error, self.refused[1] if self.refused is not None else time.monotonic())
                 raise
             self.refused = None
             self.pid = self.database.backend_pid()
@@ -357,7 +355,7 @@ class _Worker(threading.Thread):
 
     def _out_of_patience(self) -> bool:
         """Whether to wait no longer: a hundred steps with a few tries each would take many minutes."""
-        return self.refused is not None and time.monotonic() - self.refused_since > _PATIENCE
+        return self.refused is not None and time.monotonic() - self.refused[1] > _PATIENCE
 
     def _again(self, error: TimescaleError, attempt: int) -> bool:
         if self.board.stopped or attempt > self.retries or self._out_of_patience():
