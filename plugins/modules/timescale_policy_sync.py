@@ -62,7 +62,8 @@ options:
       - Refresh policies come first, then columnstore and other jobs, then retention; see O(stagger).
       - A job with a fixed schedule waits for its next slot, even if its initial start lies in the past. Any other job
         starts at once. No attribute but C(scheduled) is changed.
-      - A job that is on is never paused. A retention policy whose window differs from the source's stays paused.
+      - A job that is on is never paused. A retention policy whose window differs from the source's stays paused. A job
+        that is on and whose next start on the target is infinity is told, with the statement that starts it.
     type: bool
     default: false
   stagger:

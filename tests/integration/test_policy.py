@@ -542,9 +542,22 @@ def test_system_jobs_are_told_and_copied(newest: Sample) -> None:
     assert run(newest, user="postgres", system_jobs=True)["changed"] is False
 
 
+def test_what_nothing_takes_back_from_a_system_job_is_told(newest: Sample) -> None:
+    run(newest, user="postgres")
+    given = "initial_start => '2026-01-01 00:00+00', schedule_interval => '7 hours'"
+    on_target(newest, f"SELECT public.alter_job(job_id, {given}) FROM timescaledb_information.jobs WHERE job_id = 1")
+    copied = run(newest, user="postgres", system_jobs=True)
+    assert len(copied["queries"]) == 1
+    assert "initial_start" not in copied["queries"][0]
+    for result in (copied, run(newest, user="postgres", system_jobs=True)):
+        assert outcomes(result, "drifted") == ["system_job .policy_telemetry"]
+    assert result["changed"] is False
+
+
 # -- nothing runs too early ------------------------------------------------------------------------------------------
 
 
+NIGHTLY = "FROM timescaledb_information.jobs WHERE proc_name = 'nightly'"
 FEBRUARY = "1769904000000000, 1770595200000000"  # in microseconds
 AVERAGES = "_timescaledb_catalog.continuous_agg WHERE user_view_name = 'avg_fill_levels'"
 
@@ -648,6 +661,10 @@ def test_jobs_that_were_stopped_for_the_move(newest: Sample, tmp_path: Path) -> 
     assert "The next start of 1 jobs on the source is infinity (public.nightly). They count as paused." in str(created)
     nightly = "SELECT scheduled FROM timescaledb_information.jobs WHERE proc_name = 'nightly'"
     assert on_target(newest, nightly) == [(False,)]
+    on_target(newest, f"SELECT public.alter_job(job_id, scheduled => true) {NIGHTLY}", "postgres")
+    assert outcomes(run(newest, user="postgres", kinds=["user"]), "drifted") == ["job public.nightly"]
+    on_target(newest, f"{park} WHERE proc_name = 'nightly'", "postgres")
+    assert outcomes(run(newest, user="postgres", kinds=["user"]), "drifted") == [], "neither side ever starts it"
     on_target(
         newest, "SELECT public.delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id > 999", "postgres"
     )
@@ -666,6 +683,19 @@ def test_jobs_that_were_stopped_for_the_move(newest: Sample, tmp_path: Path) -> 
     assert on_target(newest, ACTIVE) == active
     run(newest, activate=True, also_paused=["*"], guard="none", user="postgres")
     assert on_target(newest, ACTIVE) == [(15,)]
+
+
+def test_a_job_that_the_target_never_starts_is_told(newest: Sample) -> None:
+    only: dict[str, Any] = {"kinds": ["user"], "include": ["public.nightly"], "user": "postgres"}
+    run(newest, **only)
+    on_target(newest, f"SELECT public.alter_job(job_id, next_start => 'infinity') {NIGHTLY}", "postgres")
+    for activate in (False, True):
+        told = run(newest, **only, activate=activate)
+        assert (told["changed"], outcomes(told, "drifted")) == (False, ["job public.nightly"])
+        (parked,) = told["objects"]
+        assert "its next start there is infinity: it never starts" in parked["reason"]
+    on_target(newest, parked["hint"].removeprefix("Run ").removesuffix(" there if it should."), "postgres")
+    assert outcomes(run(newest, **only), "drifted") == []
 
 
 def test_kinds_that_only_the_source_knows(newest: Sample, tmp_path: Path) -> None:

@@ -84,10 +84,12 @@ def _to_turn_on(context: Context, kind: Kind, wanted: Job, existing: Job | None)
     if existing is None and not (context.options.check_mode and not context.ground.missing(kind, wanted)):
         reason, hint = "It is not on the target, so it is not activated.", "Run the task without activate first."
         context.find(identity, "pending" if wanted.scheduled else "skipped", reason, hint)
-    elif existing is not None and existing.scheduled and not wanted.scheduled:
+    elif existing is not None and context.as_it_runs(existing).scheduled and not wanted.scheduled:
         context.find(identity, "drifted", schedule_note(wanted, existing), "Pause it there if it should not run.")
     elif not wanted.scheduled:
         context.find(identity, "present", "Paused, as on the source.")
+    elif existing is not None and existing.number in context.parked_there:
+        context.find_parked(identity, existing)
     elif existing is not None and existing.scheduled:
         context.find(identity, "present")
     elif existing is not None and kind.option == "retention" and window_differs(wanted, existing):

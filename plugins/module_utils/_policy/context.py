@@ -15,6 +15,7 @@ import typing as t
 from fnmatch import fnmatchcase
 
 from .._plan import Finding, Identity, Plan, Step
+from .._sql import identifier, literal, statement
 from .._timescale import functions_schema
 from .._versions import TS_CHECK_CONFIG, Timescale
 from .ground import Ground
@@ -27,7 +28,7 @@ if t.TYPE_CHECKING:
     from .._connection import Facts
     from .match import Pair
 
-__all__ = ["ACTIVE_THERE", "Context", "Options", "about", "identity_of", "schedule_note", "shown"]
+__all__ = ["ACTIVE_THERE", "Context", "Options", "about", "identity_of", "schedule_note", "shown", "tell_unalterable"]
 
 ACTIVE_THERE = "It is active on the target and paused on the source. It is not paused from here."
 
@@ -87,6 +88,7 @@ class Context:
 
     :param wanted: the source's jobs document; ``existing``: the target's.
     :ivar parked: ids of the source's jobs that are on and never start (next_start => 'infinity'): they count as paused.
+    :ivar parked_there: those of the target. They are told, not started: somebody has stopped them on purpose.
     :ivar blocked: relation -> why a retention policy on it must not be active yet; see guard.
     """
 
@@ -113,6 +115,7 @@ class Context:
             job._replace(scheduled=False) if job.number in self.parked else job for job in jobs_of(wanted)
         ]
         self.existing_jobs = jobs_of(existing)
+        self.parked_there = {entry["id"] for entry in existing["jobs"] if entry.get("parked") and entry["scheduled"]}
         self._translated: dict[int, Job] = {}
         self.starting: list[Job] = []  # what the plan makes active
         self.moves: dict[Name | None, list[Move]] = {}  # refresh policies whose windows the plan moves
@@ -213,6 +216,20 @@ class Context:
         """Note an object that needs no step."""
         self.plan.findings.append(Finding(identity, outcome, reason, hint, before, after))
 
+    def as_it_runs(self, existing: Job) -> Job:
+        """A job of the target, off where it never starts."""
+        return existing._replace(scheduled=False) if existing.number in self.parked_there else existing
+
+    def find_parked(self, identity: Identity, existing: Job) -> None:
+        """Note a job of the target that is on and never starts."""
+        reason = "It is active on the target as on the source, but its next start there is infinity: it never starts."
+        start = statement(
+            "SELECT {}({}, next_start => now())",
+            identifier(self.target.extension_schema, "alter_job"),
+            literal(existing.number),
+        )
+        self.find(identity, "drifted", reason, f"Run {start} there if it should.")
+
     def leave(self, identity: Identity, reason: str, hint: str = "") -> None:
         """Note a job that the extension of the target keeps by itself."""
         self.plan.findings.append(Finding(identity, "skipped", reason, hint, aside=True))
@@ -268,6 +285,22 @@ def identity_of(kind: Kind, job: Job) -> Identity:
     if job.relation is not None:
         return Identity(kind.label, job.relation.schema, job.relation.name)
     return Identity(kind.label, job.proc_schema, job.proc_name)
+
+
+def tell_unalterable(
+    context: Context, identity: Identity, wanted: Job, found: dict[str, tuple[t.Any, t.Any]], hint: str
+) -> None:
+    """Tell the attributes that no statement sets, and take them out of what is found to differ."""
+    names = [name for name in found if name not in context.writer.alterable]
+    if "attached" in found and wanted.attached is None:
+        names.append("attached")
+    # alter_job takes NULL for "leave it".
+    names += [name for name in ("initial_start", "config") if name in found and getattr(wanted, name) is None]
+    for name in names:
+        before, after = found.pop(name)
+        told = f"{name} is {before!s} and should be {after!s}"
+        reason = f"{told}; no statement of TimescaleDB {context.version} sets that."
+        context.find(identity, "drifted", reason, hint)
 
 
 def schedule_note(wanted: Job, existing: Job) -> str:

@@ -13,7 +13,7 @@ import typing as t
 from .._plan import Identity, Step
 from .._versions import TS_INVALIDATIONS_BY_REFRESH
 from . import settings
-from .context import about, shown
+from .context import about, shown, tell_unalterable
 from .kinds import kind_of
 from .model import FIRST_USER_JOB, differences, listed
 
@@ -133,6 +133,14 @@ def _system_job(context: Context, wanted: Job, existing: Job | None) -> None:
         reason = f"One of the extension's own jobs differs ({listed(found)})."
         context.leave(identity, reason, "system_jobs: true copies it.")
     else:
+        _copy_system_job(context, identity, wanted, existing, found)
+
+
+def _copy_system_job(
+    context: Context, identity: Identity, wanted: Job, existing: Job, found: dict[str, tuple[t.Any, t.Any]]
+) -> None:
+    tell_unalterable(context, identity, wanted, found, "Alter it on the source, or leave it.")
+    if found:
         condition = context.writer.system_condition(wanted)
         keys = {name[len("config.") :]: after for name, (_before, after) in found.items() if name.startswith("config.")}
         config = context.writer.merged(condition, keys, []) if keys else None

@@ -13,7 +13,17 @@ import typing as t
 
 from .._plan import Plan, Step
 from . import activation, others
-from .context import Context, Move, Options, about, group_of, identity_of, schedule_note, shown
+from .context import (
+    Context,
+    Move,
+    Options,
+    about,
+    group_of,
+    identity_of,
+    schedule_note,
+    shown,
+    tell_unalterable,
+)
 from .kinds import USER, Kind, kind_of
 from .model import FIRST_USER_JOB, Job, Name, differences, listed
 
@@ -152,9 +162,12 @@ def _compare(context: Context, kind: Kind, wanted: Job, existing: Job) -> None:
         return
     if found:
         _alter(context, kind, wanted, existing, found)
-    note = schedule_note(wanted, existing)
-    if existing.scheduled and not wanted.scheduled:
+    running = context.as_it_runs(existing)
+    note = schedule_note(wanted, running)
+    if running.scheduled and not wanted.scheduled:
         context.find(identity, "drifted", note, "Pause it there if it should not run.")
+    elif wanted.scheduled and existing.number in context.parked_there:
+        context.find_parked(identity, existing)
     elif not found and existing.owner == owner:
         context.find(identity, "present", note)
 
@@ -164,13 +177,7 @@ def _alter(context: Context, kind: Kind, wanted: Job, existing: Job, found: Diff
     identity = identity_of(kind, wanted)
     start = wanted.initial_start or (existing.initial_start if wanted.fixed_schedule else None)
     wanted = wanted._replace(scheduled=existing.scheduled, initial_start=start)
-    fixed = _cannot_alter(context, wanted, found)
-    for name in fixed:
-        before, after = found.pop(name)
-        reason = (
-            f"{name} is {before!s} and should be {after!s}; no statement of TimescaleDB {context.version} sets that."
-        )
-        context.find(identity, "drifted", reason, "Remove the job there and run the task again.")
+    tell_unalterable(context, identity, wanted, found, "Remove the job there and run the task again.")
     statements = _alterations(context, kind, wanted, existing, found)
     if not statements:
         return
@@ -211,16 +218,6 @@ def _move(context: Context, kind: Kind, step: Step, wanted: Job, existing: Job, 
         first.statements = context.with_own_path(wanted, *texts)
         first.reason += f" {step.reason}"
         first.before, first.after = f"{first.before}\n{step.before}", f"{first.after}\n{step.after}"
-
-
-def _cannot_alter(context: Context, wanted: Job, found: Differences) -> list[str]:
-    """Attributes that no statement sets."""
-    names = [name for name in found if name not in context.writer.alterable]
-    if "attached" in found and wanted.attached is None:
-        names.append("attached")
-    # alter_job takes NULL for "leave it".
-    names += [name for name in ("initial_start", "config") if name in found and getattr(wanted, name) is None]
-    return names
 
 
 def _alterations(context: Context, kind: Kind, wanted: Job, existing: Job, found: Differences) -> list[str]:
