@@ -5,7 +5,8 @@
 # This module_utils is PRIVATE: it can change in any release.
 """What both sides have: continuous aggregates, what stands on them, and how far their data reaches.
 
-Two statements per side, however many aggregates there are: one for the catalog, one for the extents of the data.
+A few statements per side, however many aggregates there are: one for the catalog, one or two for the extents of the
+data, and one for the sizes of aggregates that others stand on.
 Nothing in the first may look for one aggregate among all: with 500 of them that takes longer than everything else.
 Columns that only some versions have are read through to_jsonb, which gives NULL for a column that is not there.
 """
@@ -26,7 +27,7 @@ from .._versions import (
     TS_WATERMARK_TABLE,
     Timescale,
 )
-from .extents import read_extents
+from .extents import read_extents, read_sizes
 
 __all__ = ["read", "read_existing", "used_hypertables"]
 
@@ -297,12 +298,14 @@ def read(database: Database) -> dict[str, t.Any]:
 
     :returns: ``aggregates``, ``hypertables`` that they stand on, ``dependents`` that can be brought over, ``others``
         that cannot. Each aggregate and hypertable has ``extent``: first and last time value in TimescaleDB's internal
-        form, or None.
+        form, or None. An aggregate that others stand on has ``bytes``, of its rows.
     :raises StatementFailed: the server refuses to be read.
     """
     document = _read_catalog(database)
     document["hypertables"] = used_hypertables(document)
     read_extents(database, document["aggregates"] + document["hypertables"])
+    parents = {tuple(entry["parent"]) for entry in document["aggregates"] if entry["parent"]}
+    read_sizes(database, [entry for entry in document["aggregates"] if (entry["schema"], entry["name"]) in parents])
     return document
 
 

@@ -68,16 +68,16 @@ def read_extents(database: Database, entries: t.Sequence[dict[str, t.Any]]) -> N
 def read_sizes(database: Database, entries: t.Sequence[dict[str, t.Any]]) -> None:
     """Put ``bytes`` into every entry: of the rows in its chunks, without indexes and without what is compressed.
 
-    :param entries: hypertables of a document.
+    :param entries: hypertables of a document, or aggregates, whose materialization is meant.
     :raises StatementFailed: the server refuses to be read.
     """
     if not entries:
         return
-    names = json.dumps([(entry["schema"], entry["name"]) for entry in entries])
+    names = json.dumps([_table(entry) for entry in entries])
     found = database.document(statement(_SIZES, names=literal(names))) or []
     sizes = {(schema, name): int(size or 0) for schema, name, size in found}
     for entry in entries:
-        entry["bytes"] = sizes.get((entry["schema"], entry["name"]), 0)
+        entry["bytes"] = sizes.get(_table(entry), 0)
 
 
 def ask_all(database: Database, queries: t.Sequence[str]) -> list[t.Any]:

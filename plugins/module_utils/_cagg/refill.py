@@ -23,6 +23,8 @@ from .times import time_text
 
 __all__ = ["Refill"]
 
+_OF_PARENT = 0.1  # an aggregate's bytes, as a part of those that it reads; only for telling how long a refresh may take
+
 
 def _side_by_side(whole: Step, sizes: t.Sequence[int]) -> list[Step]:
     """A step for each call, newest first, and one that is done when all of them are."""
@@ -136,10 +138,17 @@ class Refill:
         return int(extent[0]) if extent else None
 
     def _density(self, entry: t.Mapping[str, t.Any]) -> float:
-        """Bytes of rows in a unit of internal time; 0 for one that stands on an aggregate, which is not filled yet."""
-        hypertable = self.draft.hypertables.get(tuple(entry["hypertable"] or ()), {})
-        first, last = hypertable.get("extent") or (0, 0)
-        return int(hypertable.get("bytes", 0)) / (int(last) - int(first) + 1)
+        """Bytes of rows in a unit of internal time of what an aggregate reads.
+
+        A parent is not filled yet: the source's counts, or, where its chunks are compressed, a guess.
+        """
+        read = self.draft.hypertables.get(tuple(entry["hypertable"] or ()), {})
+        guess = 0.0
+        if entry["parent"]:
+            read = self.draft.by_name.get(tuple(entry["parent"]), {})
+            guess = self._density(read) * _OF_PARENT if read else 0.0
+        first, last = read.get("extent") or (0, 0)
+        return int(read.get("bytes") or 0) / (int(last) - int(first) + 1) or guess
 
     def _bounds(self, entry: t.Mapping[str, t.Any]) -> tuple[int | None, int | None]:
         label = f"{entry['schema']}.{entry['name']}"
