@@ -20,7 +20,9 @@ options:
     type: dict
     required: true
   about:
-    description: Keys C(host), C(check_mode), C(source) and C(target) (login options), C(inventory) (list of paths).
+    description:
+      - Keys C(host), C(check_mode), C(source) and C(target) (login options), C(inventory) (list of paths).
+      - How to ask for a vault's password, and which files of variables to read, is taken from the command line.
     type: dict
     required: true
 positional: about
@@ -38,6 +40,7 @@ _value:
 
 import typing as t
 
+from ansible import context
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.dbops.timescale.plugins.module_utils._report.data import report_data
@@ -47,7 +50,7 @@ def migration_data(stages: t.Any, about: t.Any) -> dict[str, t.Any]:
     """Results of tasks -> data of a report. Raises AnsibleFilterError when the input is no such thing."""
     if not isinstance(stages, dict) or not isinstance(about, dict) or "host" not in about:
         raise AnsibleFilterError("migration_data takes a dict of results and a dict with the key host.")
-    return report_data(stages, about)
+    return report_data(stages, {**about, "command_line": context.CLIARGS})
 
 
 class FilterModule:

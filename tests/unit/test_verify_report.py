@@ -155,3 +155,30 @@ def test_a_host_cannot_choose_another_folder(host: str, name: str) -> None:
 
 def test_an_index_leaves_out_what_is_no_report() -> None:
     assert "<tbody>" not in index_page(["{", "[]", '{"format": "other"}'])
+
+
+def test_commands_repeat_what_the_next_run_needs_but_no_value() -> None:
+    given = {
+        "ask_vault_pass": True,
+        "vault_ids": ("prod@prompt",),
+        "extra_vars": ("@/vars file.yml", f"password={SECRET}"),
+        "forks": 5,
+    }
+    about = {"host": "one", "inventory": ["hosts.yml"], "command_line": given}
+    commands = report_data({"post_data": {"changed": True}}, about)["commands"]
+    start, again = "ansible-playbook dbops.timescale.", "--vault-id prod@prompt -e '@/vars file.yml' --limit one"
+    assert [one["command"] for one in commands] == [
+        f"{start}migrate -i hosts.yml --ask-vault-pass {again} --check --diff",
+        f"{start}migrate -i hosts.yml --ask-vault-pass {again}",
+        f"{start}activate -i hosts.yml --ask-vault-pass {again}",
+    ]
+    assert ["may be secret" in one["why"] for one in commands] == [True, False, False]
+    assert SECRET not in str(commands)
+    del given["extra_vars"]
+    assert "may be secret" not in str(report_data({"post_data": {"changed": True}}, about)["commands"])
+
+
+def test_one_warning_of_several_stages_is_told_once() -> None:
+    page = report_page(_data(aggregates={"warnings": ["slow", "odd"]}, statistics={"warnings": ["slow"]}))
+    assert (page.count(">slow<"), page.count(">odd<")) == (1, 1)
+    assert "Continuous aggregates, Statistics" in page

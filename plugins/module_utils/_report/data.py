@@ -32,6 +32,9 @@ _START = (
     "Start the jobs that the source has on. When applications already write to the target, add"
     " -e timescale_migrate_verify=none: the databases differ then, and rightly."
 )
+# Options of ansible-playbook, by the keys under which it keeps them.
+_FLAGS = {"ask_vault_pass": "--ask-vault-pass", "ask_pass": "--ask-pass", "become_ask_pass": "--ask-become-pass"}
+_VALUES = {"vault_ids": "--vault-id", "vault_password_files": "--vault-password-file", "extra_vars": "-e"}
 TOLD = ("failed", "drifted", "unsupported", "pending", "skipped")  # worst first
 
 
@@ -40,6 +43,7 @@ def report_data(stages: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> 
 
     :param stages: results of the role's tasks, by the keys of STAGES; one that did not run may be empty or missing.
     :param about: host, check_mode, source and target (login options), inventory (list of paths).
+        ``command_line`` has the options that the run was given, as ansible-playbook keeps them.
     """
     told = [_stage(key, title, stages.get(key)) for key, title in STAGES.items()]
     data: dict[str, t.Any] = {
@@ -197,11 +201,29 @@ def _objects(number: int, one: str, many: str) -> str:
 
 
 def _commands(data: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
-    """What to type next, complete."""
+    """What to type next, complete but for values that may be secret."""
+    commands = _next(data, about)
+    given = (about.get("command_line") or {}).get("extra_vars") or ()
+    if any(not str(one).startswith("@") for one in given):
+        commands[0]["why"] += " Add the variables that were given with -e: their values may be secret."
+    return commands
+
+
+def _repeated(given: t.Mapping[str, t.Any]) -> list[str]:
+    """Options of the run that the next one needs, too; of variables only the names of files."""
+    words = [option for key, option in _FLAGS.items() if given.get(key)]
+    for key, option in _VALUES.items():
+        for value in given.get(key) or ():
+            if key != "extra_vars" or str(value).startswith("@"):
+                words += [option, str(value)]
+    return words
+
+
+def _next(data: t.Mapping[str, t.Any], about: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
     where: list[str] = []
     for path in about.get("inventory") or []:
         where += ["-i", str(path)]
-    limit = [*where, "--limit", str(about["host"])]
+    limit = [*where, *_repeated(about.get("command_line") or {}), "--limit", str(about["host"])]
 
     def command(playbook: str, *more: str) -> str:
         return shlex.join(["ansible-playbook", f"dbops.timescale.{playbook}", *limit, *more])

@@ -169,13 +169,12 @@ def _preflight(data: t.Mapping[str, t.Any], kind: str) -> str:
 
 def _warnings(data: t.Mapping[str, t.Any]) -> str:
     """What stages warned of; preflight's warnings are its cautions."""
-    rows = [
-        (text(stage["title"]), text(one))
-        for stage in data["stages"]
-        if stage["key"] != "preflight"
-        for one in dict.fromkeys(stage.get("warnings") or [])
-    ]
-    return table(("Stage", "Warning"), rows, short=(0,))
+    stages: dict[str, dict[str, None]] = {}
+    for stage in data["stages"]:
+        for one in (stage.get("warnings") or []) if stage["key"] != "preflight" else []:
+            stages.setdefault(one, {})[stage["title"]] = None
+    rows = [(text(", ".join(titles)), text(one)) for one, titles in stages.items()]
+    return table(("Stage", "Warning"), rows)
 
 
 def _attention(entries: t.Iterable[t.Mapping[str, t.Any]]) -> str:
