@@ -44,7 +44,8 @@ class Identity:
         return f"{self.kind} {'.'.join(parts)}"
 
     def as_result(self) -> dict[str, str]:
-        named = {"kind": self.kind, "schema": self.schema, "name": self.name}
+        """For programs: the kind is one word."""
+        named = {"kind": self.kind.replace(" ", "_"), "schema": self.schema, "name": self.name}
         return {**named, "table": self.table} if self.table else named
 
 

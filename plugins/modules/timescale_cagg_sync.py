@@ -231,8 +231,8 @@ objects:
   contains:
     kind:
       description: >-
-        V(continuous aggregate), V(refresh), V(history), V(view), V(materialized view), V(function), V(attribute), or
-        what PostgreSQL calls an object that is not moved, such as V(composite type).
+        V(continuous_aggregate), V(refresh), V(history), V(view), V(materialized_view), V(function), V(attribute), or
+        what PostgreSQL calls an object that is not moved, such as V(composite_type).
       type: str
     schema:
       description: Schema of the object.

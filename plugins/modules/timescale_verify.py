@@ -210,7 +210,7 @@ objects:
     kind:
       description: >-
         V(table), V(view) and their like for what is there; V(rows) of a table; V(contents) and V(watermark) of an
-        aggregate; V(sequence position); V(owner), V(grant), V(comment); the kinds that the sync modules return; and
+        aggregate; V(sequence_position); V(owner), V(grant), V(comment); the kinds that the sync modules return; and
         V(comparison) for a part of V(objects) that could not be compared at all.
       type: str
     schema:

@@ -32,7 +32,7 @@ def entries(result: dict[str, Any], outcome: str = "") -> dict[str, str]:
 
 def judged(foreseen: dict[str, Any]) -> dict[str, str]:
     """What check mode says, with what it cannot judge yet as created: aggregates whose parent is not there."""
-    assert {one["kind"] for one in foreseen["objects"] if one["outcome"] == "pending"} <= {"continuous aggregate"}
+    assert {one["kind"] for one in foreseen["objects"] if one["outcome"] == "pending"} <= {"continuous_aggregate"}
     return {name: "created" if outcome == "pending" else outcome for name, outcome in entries(foreseen).items()}
 
 

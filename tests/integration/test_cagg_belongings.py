@@ -141,7 +141,7 @@ def test_functions_of_arrays_and_of_rows_and_procedures(moved: Sample) -> None:
     assert told["function reports.of_body()"] == "created"
     assert told["function reports.of_row(one public.avg_fill_levels)"] == "created"
     assert told["function reports.of_view(reports.on_all[])"] == "created"
-    assert told["materialized view reports.kept"] == "created"
+    assert told["materialized_view reports.kept"] == "created"
     lines = compare(moved, "views", "functions", "comments", "relations")
     assert [line for line in lines if "reports.of_" in line or "reports.on_all" in line] == []
     unchanged(moved)
@@ -176,11 +176,11 @@ def test_what_is_not_moved_is_named(moved: Sample) -> None:
     assert done.get("failed") is None, done["msg"]
     named = {(one["kind"], one["name"]) for one in done["objects"] if one["outcome"] == "skipped"}
     assert named >= {
-        ("composite type", "public.pair_of"),
+        ("composite_type", "public.pair_of"),
         ("table", "public.copies"),
         ("type", "public.some_of"),
         ("aggregate", "public.count_of(public.avg_fill_levels)"),
-        ("default value", "for public.with_default.n"),
+        ("default_value", "for public.with_default.n"),
     }
     reasons = [one["reason"] for one in of_kind(done, "attribute", "avg_fill_levels")]
     assert any("CREATE STATISTICS public.of_two" in reason for reason in reasons)

@@ -50,7 +50,7 @@ def test_prune_drops_only_what_is_named(moved: Sample) -> None:
         assert aggregates(moved) == there
     kept = sync(moved, refresh="none", prune=True, prune_allow=NAMES[:1])
     assert not kept["changed"]
-    assert "public.extra_child stands on it" in of_kind(kept, "continuous aggregate", "Extra.Ticks")[0]["reason"]
+    assert "public.extra_child stands on it" in of_kind(kept, "continuous_aggregate", "Extra.Ticks")[0]["reason"]
     chosen: dict[str, Any] = {"refresh": "none", "prune": True, "prune_allow": [*NAMES, "public.avg_fill_levels"]}
     foreseen, done = sync(moved, check=True, **chosen), sync(moved, **chosen)
     assert done.get("failed") is None, done["msg"]
@@ -67,7 +67,7 @@ def test_prune_does_not_cascade(moved: Sample) -> None:
     chosen: dict[str, Any] = {"refresh": "none", "prune": True, "prune_allow": NAMES}
     done = sync(moved, **chosen)
     assert not done["changed"]
-    assert "public.on_extra stands on it" in of_kind(done, "continuous aggregate", "Extra.Ticks")[0]["reason"]
+    assert "public.on_extra stands on it" in of_kind(done, "continuous_aggregate", "Extra.Ticks")[0]["reason"]
     on_target(moved, "DROP VIEW public.on_extra")
     assert sync(moved, **chosen)["queries"] == ['DROP MATERIALIZED VIEW "public"."Extra.Ticks"']
 
@@ -128,7 +128,7 @@ def test_deep_validation_finds_what_stands_on_something_missing(moved: Sample) -
     assert done.get("failed") is None, done["msg"]
     assert done["queries"] == foreseen["queries"]
     for result in (foreseen, done):
-        assert entries(result)["continuous aggregate reports.halves"] == "unsupported"
+        assert entries(result)["continuous_aggregate reports.halves"] == "unsupported"
         assert entries(result)["view reports.on_halves"] == "skipped"
         assert entries(result)[HOURLY] == "created"
     unchanged(moved, validate="deep", on_unsupported="skip")

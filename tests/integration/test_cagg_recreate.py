@@ -28,7 +28,7 @@ from tests.support import samples
 from tests.support.playbook import run_module
 from tests.support.pool import PAIRS, Pair, Pool, Sample
 
-HOURLY = "continuous aggregate public.hourly"
+HOURLY = "continuous_aggregate public.hourly"
 # The first level has a column too many: it differs, and what stands on it reads it.
 DRIFTED = SETUP[3].replace("count(*) AS n", "max(value) AS top, count(*) AS n")
 # The same, but what it calls total is something else.
@@ -132,18 +132,18 @@ def test_four_beats(servers: Pool, pair: Pair) -> None:
         assert on_target(sample, STANDS) == standing
         assert contents(sample.target, sample.target_db) == before
         assert "max(value)" in foreseen["diff"]["before"] or "max(raw.value)" in foreseen["diff"]["before"]
-        assert f"-- {HOURLY}\n" in foreseen["diff"]["after"]
+        assert "-- continuous aggregate public.hourly\n" in foreseen["diff"]["after"]
         done = recreate(sample)
         assert done.get("failed") is None, done["msg"]
         assert done["queries"] == foreseen["queries"]
         # What stands on something new cannot be tried beforehand.
         assert {name for name, outcome in entries(foreseen).items() if outcome == "pending"} <= {
-            "continuous aggregate public.daily_dbops_new",
-            "continuous aggregate public.weekly_dbops_new",
+            "continuous_aggregate public.daily_dbops_new",
+            "continuous_aggregate public.weekly_dbops_new",
         }
         assert entries(done).keys() == entries(foreseen).keys()
         (swapped,) = [
-            one for one in done["objects"] if (one["kind"], one["name"]) == ("continuous aggregate", "hourly")
+            one for one in done["objects"] if (one["kind"], one["name"]) == ("continuous_aggregate", "hourly")
         ]
         told = ["view public.latest", "function public.highest(one hourly)", "refresh_policy public.hourly"]
         assert {name.replace("public.hourly)", "hourly)") for name in swapped["along"]} >= set(told)
@@ -166,7 +166,7 @@ def test_another_one_with_other_columns_is_left_alone(drifted: Sample) -> None:
     for check in (True, False):
         told = sync(drifted, check)
         assert told.get("failed") is None, told["msg"]
-        assert set(entries(told, "drifted")) == {f"continuous aggregate public.{level}" for level in LEVELS}
+        assert set(entries(told, "drifted")) == {f"continuous_aggregate public.{level}" for level in LEVELS}
         assert history(told) == {}
     assert contents(drifted.target, drifted.target_db) == before
     add = "SELECT add_retention_policy('public.{}', interval '{}')"
@@ -321,7 +321,7 @@ def test_attributes_are_altered_in_place(drifted: Sample) -> None:
     foreseen, done = recreate(drifted, check=True), recreate(drifted)
     assert done.get("failed") is None, done["msg"]
     assert done["queries"] == foreseen["queries"]
-    assert entries(done, "altered") == {"continuous aggregate public.daily": "altered"}
+    assert entries(done, "altered") == {"continuous_aggregate public.daily": "altered"}
     assert on_target(drifted, STORED.format("daily")) == stored
     assert compare(drifted, "continuous aggregates", "columnstore settings") == []
     unchanged(drifted)
@@ -402,7 +402,7 @@ def test_a_new_child_reads_what_only_the_new_parent_has(drifted: Sample) -> None
     assert foreseen.get("failed") is None, foreseen["msg"]
     assert done.get("failed") is None, done["msg"]
     assert done["queries"] == foreseen["queries"]
-    assert entries(foreseen)["continuous aggregate public.tops"] == "pending"
+    assert entries(foreseen)["continuous_aggregate public.tops"] == "pending"
     query = "SELECT * FROM public.tops ORDER BY 1"
     assert on_target(drifted, query) == drifted.source.execute(drifted.source_db, query)
     unchanged(drifted)

@@ -16,8 +16,8 @@ from tests.support.playbook import run_module
 from tests.support.pool import PAIRS, Pool, Sample
 from tests.support.prepare import prepare_target
 
-COUNTERS = "continuous aggregate public.counters_by_100"
-HOURLY = "continuous aggregate public.avg_fill_levels"
+COUNTERS = "continuous_aggregate public.counters_by_100"
+HOURLY = "continuous_aggregate public.avg_fill_levels"
 # The storage of an aggregate, under whatever name it has on a server.
 STORED = """SELECT format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name)
     FROM timescaledb_information.continuous_aggregates WHERE view_name = %s"""
@@ -111,10 +111,10 @@ def test_from_a_file_with_the_source_gone(moved: Sample, tmp_path: Path) -> None
 
 def test_include_and_exclude(moved: Sample) -> None:
     done = sync(moved, include=["public.*"], exclude=["*.counters*"])
-    created = [one for one in of_kind(done, "continuous aggregate") if one["outcome"] == "created"]
+    created = [one for one in of_kind(done, "continuous_aggregate") if one["outcome"] == "created"]
     assert [one["name"] for one in created] == ["avg_fill_levels"]
     orphan = sync(moved, include=["reports.Avg*"])
-    (entry,) = of_kind(orphan, "continuous aggregate")
+    (entry,) = of_kind(orphan, "continuous_aggregate")
     assert entry["outcome"] == "skipped"
     assert "reports.avg_fill_levels_daily" in entry["reason"]
     assert any("Avg Fill Levels Weekly" in text for text in warned(orphan))
@@ -182,7 +182,7 @@ def test_a_query_that_the_target_refuses(moved: Sample) -> None:
     )
     refused(moved, "halved(bigint) does not exist")
     done = sync(moved, on_unsupported="skip")
-    assert entries(done)["continuous aggregate public.halves"] == "unsupported"
+    assert entries(done)["continuous_aggregate public.halves"] == "unsupported"
     assert entries(done)[COUNTERS] == "created"
 
 
@@ -234,7 +234,7 @@ def test_restored_without_owners(moved: Sample, servers: Pool) -> None:
     foreseen, done = sync(moved, check=True, user="newcomer"), sync(moved, user="newcomer")
     assert done.get("failed") is None, done["msg"]
     assert done["queries"] == foreseen["queries"]
-    assert {one["outcome"] for one in of_kind(done, "continuous aggregate")} == {"created"}
+    assert {one["outcome"] for one in of_kind(done, "continuous_aggregate")} == {"created"}
     kept = of_kind(done, "attribute", "counters_by_100")
     assert [one["outcome"] for one in kept] == ["skipped"]
     assert "here it is newcomer" in kept[0]["reason"]

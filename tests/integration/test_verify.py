@@ -36,7 +36,7 @@ PLANTED = {
     ),
     "sequence-behind": (
         "SELECT setval('public.deliveries_id_seq', 17)",
-        ("sequence position", "public", "deliveries_id_seq"),
+        ("sequence_position", "public", "deliveries_id_seq"),
         "public.deliveries.id already holds 500",
     ),
     "grant-lost": (
@@ -274,7 +274,7 @@ PLANTED_OBJECTS = {
     "real-time-changed": (
         "ALTER MATERIALIZED VIEW public.avg_fill_levels SET (timescaledb.materialized_only = true)",
         "ALTER MATERIALIZED VIEW public.avg_fill_levels SET (timescaledb.materialized_only = false)",
-        ("continuous aggregate", "public", "avg_fill_levels"),
+        ("continuous_aggregate", "public", "avg_fill_levels"),
         "attributes differ",
     ),
     "job-paused": (
@@ -314,7 +314,7 @@ def test_a_moved_database_is_equal(moved: Sample) -> None:
     assert _differences(result) == []
     assert result["equal"]
     kinds = {entry["kind"] for entry in result["objects"]}
-    assert {"foreign_key", "index", "trigger", "comment", "continuous aggregate", "job", "retention_policy"} <= kinds
+    assert {"foreign_key", "index", "trigger", "comment", "continuous_aggregate", "job", "retention_policy"} <= kinds
 
 
 @pytest.mark.parametrize("name", PLANTED_OBJECTS)
@@ -506,7 +506,7 @@ FIFTEEN = {
     ),
     "a sequence behind its table": (
         PLANTED["sequence-behind"][0],
-        ("sequence position", "public", "deliveries_id_seq"),
+        ("sequence_position", "public", "deliveries_id_seq"),
     ),
 }
 
