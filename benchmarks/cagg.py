@@ -154,7 +154,9 @@ def nothing_to_do(server: ThrowawayServer, count: int) -> dict[str, Any]:
     sync(server, "many", "again")
     for db in ("none", "none_too"):
         server.create_database(db, extension_version=VERSION)
-    by_psql, described, by_module, of_nothing, inside = [], [], [], [], []
+    by_psql: list[float] = []
+    described: list[float] = []
+    by_module, of_nothing, inside = [], [], []
     for _round in range(ROUNDS):
         for text, taken in ((DEFINITIONS, by_psql), (DESCRIPTIONS, described)):
             taken.append(sum(timed(functools.partial(psql, server, db, text))[0] for db in ("many", "again")))
