@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.dbops.timescale.plugins.module_utils._errors import BadInput
@@ -92,6 +92,7 @@ def _read(content: bytes) -> None:
 
 
 @given(ENTRIES)
+@example([("INDEX", "", "", "CREATE/ON ONLY")])
 def test_entries_come_back_and_forged_ones_do_not_crash(entries: list[tuple[str, str, str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "x.dump")

@@ -134,7 +134,7 @@ def relation(text: str) -> tuple[str, ...]:
 
 
 def _names(words: t.Sequence[Token], at: int) -> tuple[str, ...]:
-    at += words[at].is_word("ONLY")
+    at += at + 1 < len(words) and words[at].is_word("ONLY")
     found = [words[at].name]
     while at + 2 < len(words) and words[at + 1].text == ".":
         at += 2
