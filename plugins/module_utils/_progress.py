@@ -49,8 +49,8 @@ class Meter:
     """Counts what the steps of one plan have done.
 
     Time left is estimated by kind: its work done (bytes, or statements where a step has no bytes) by the time that it
-    took. A kind with bytes that has not run yet counts as fast as the others. A refresh has none, and nothing else is
-    like it: until one of its statements is done, nobody can tell.
+    took. A kind with bytes that has not run yet counts as fast as the others. Nothing is like a refresh whose bytes are
+    not known: until one of its statements is done, nobody can tell.
 
     :param jobs: connections that work side by side, in each lane.
     """

@@ -659,8 +659,7 @@ def test_jobs_that_were_stopped_for_the_move(newest: Sample, tmp_path: Path) -> 
     on_source(newest, f"{park} WHERE proc_name = 'nightly'")
     created = run(newest, user="postgres", kinds=["user"])
     assert "The next start of 1 jobs on the source is infinity (public.nightly). They count as paused." in str(created)
-    nightly = "SELECT scheduled FROM timescaledb_information.jobs WHERE proc_name = 'nightly'"
-    assert on_target(newest, nightly) == [(False,)]
+    assert on_target(newest, f"SELECT scheduled {NIGHTLY}") == [(False,)]
     on_target(newest, f"SELECT public.alter_job(job_id, scheduled => true) {NIGHTLY}", "postgres")
     assert outcomes(run(newest, user="postgres", kinds=["user"]), "drifted") == ["job public.nightly"]
     on_target(newest, f"{park} WHERE proc_name = 'nightly'", "postgres")

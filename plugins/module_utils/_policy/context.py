@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
     from .._connection import Facts
     from .match import Pair
 
-__all__ = ["ACTIVE_THERE", "Context", "Options", "about", "identity_of", "schedule_note", "shown", "tell_unalterable"]
+__all__ = ["ACTIVE_THERE", "Context", "Options", "about", "identity_of", "schedule_note", "shown"]
 
 ACTIVE_THERE = "It is active on the target and paused on the source. It is not paused from here."
 
@@ -110,12 +110,11 @@ class Context:
         self.ground = Ground(
             wanted, existing, target, check_mode=options.check_mode, settings=options.columnstore_settings
         )
-        self.parked = {entry["id"] for entry in wanted["jobs"] if entry.get("parked") and entry["scheduled"]}
+        self.parked, self.parked_there = _parked(wanted), _parked(existing)
         self.wanted_jobs = [
             job._replace(scheduled=False) if job.number in self.parked else job for job in jobs_of(wanted)
         ]
         self.existing_jobs = jobs_of(existing)
-        self.parked_there = {entry["id"] for entry in existing["jobs"] if entry.get("parked") and entry["scheduled"]}
         self._translated: dict[int, Job] = {}
         self.starting: list[Job] = []  # what the plan makes active
         self.moves: dict[Name | None, list[Move]] = {}  # refresh policies whose windows the plan moves
@@ -230,6 +229,20 @@ class Context:
         )
         self.find(identity, "drifted", reason, f"Run {start} there if it should.")
 
+    def find_unalterable(
+        self, identity: Identity, wanted: Job, found: dict[str, tuple[t.Any, t.Any]], hint: str
+    ) -> None:
+        """Note the attributes that no statement sets, and take them out of what is found to differ."""
+        names = [name for name in found if name not in self.writer.alterable]
+        if "attached" in found and wanted.attached is None:
+            names.append("attached")
+        # alter_job takes NULL for "leave it".
+        names += [name for name in ("initial_start", "config") if name in found and getattr(wanted, name) is None]
+        for name in names:
+            before, after = found.pop(name)
+            told = f"{name} is {before!s} and should be {after!s}"
+            self.find(identity, "drifted", f"{told}; no statement of TimescaleDB {self.version} sets that.", hint)
+
     def leave(self, identity: Identity, reason: str, hint: str = "") -> None:
         """Note a job that the extension of the target keeps by itself."""
         self.plan.findings.append(Finding(identity, "skipped", reason, hint, aside=True))
@@ -268,6 +281,10 @@ class Context:
         return self.writer.policy_condition(kind, job)
 
 
+def _parked(document: dict[str, t.Any]) -> set[int]:
+    return {entry["id"] for entry in document["jobs"] if entry.get("parked") and entry["scheduled"]}
+
+
 def group_of(kind: Kind, job: Job) -> str:
     """Steps of user jobs are kept per procedure, for equal ones must not run side by side."""
     return about(job) if kind is USER else kind.option
@@ -285,22 +302,6 @@ def identity_of(kind: Kind, job: Job) -> Identity:
     if job.relation is not None:
         return Identity(kind.label, job.relation.schema, job.relation.name)
     return Identity(kind.label, job.proc_schema, job.proc_name)
-
-
-def tell_unalterable(
-    context: Context, identity: Identity, wanted: Job, found: dict[str, tuple[t.Any, t.Any]], hint: str
-) -> None:
-    """Tell the attributes that no statement sets, and take them out of what is found to differ."""
-    names = [name for name in found if name not in context.writer.alterable]
-    if "attached" in found and wanted.attached is None:
-        names.append("attached")
-    # alter_job takes NULL for "leave it".
-    names += [name for name in ("initial_start", "config") if name in found and getattr(wanted, name) is None]
-    for name in names:
-        before, after = found.pop(name)
-        told = f"{name} is {before!s} and should be {after!s}"
-        reason = f"{told}; no statement of TimescaleDB {context.version} sets that."
-        context.find(identity, "drifted", reason, hint)
 
 
 def schedule_note(wanted: Job, existing: Job) -> str:

@@ -13,7 +13,7 @@ import typing as t
 from .._plan import Identity, Step
 from .._versions import TS_INVALIDATIONS_BY_REFRESH
 from . import settings
-from .context import about, shown, tell_unalterable
+from .context import about, shown
 from .kinds import kind_of
 from .model import FIRST_USER_JOB, differences, listed
 
@@ -139,7 +139,7 @@ def _system_job(context: Context, wanted: Job, existing: Job | None) -> None:
 def _copy_system_job(
     context: Context, identity: Identity, wanted: Job, existing: Job, found: dict[str, tuple[t.Any, t.Any]]
 ) -> None:
-    tell_unalterable(context, identity, wanted, found, "Alter it on the source, or leave it.")
+    context.find_unalterable(identity, wanted, found, "Alter it on the source, or leave it.")
     if found:
         condition = context.writer.system_condition(wanted)
         keys = {name[len("config.") :]: after for name, (_before, after) in found.items() if name.startswith("config.")}

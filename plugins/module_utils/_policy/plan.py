@@ -13,17 +13,7 @@ import typing as t
 
 from .._plan import Plan, Step
 from . import activation, others
-from .context import (
-    Context,
-    Move,
-    Options,
-    about,
-    group_of,
-    identity_of,
-    schedule_note,
-    shown,
-    tell_unalterable,
-)
+from .context import Context, Move, Options, about, group_of, identity_of, schedule_note, shown
 from .kinds import USER, Kind, kind_of
 from .model import FIRST_USER_JOB, Job, Name, differences, listed
 
@@ -177,7 +167,7 @@ def _alter(context: Context, kind: Kind, wanted: Job, existing: Job, found: Diff
     identity = identity_of(kind, wanted)
     start = wanted.initial_start or (existing.initial_start if wanted.fixed_schedule else None)
     wanted = wanted._replace(scheduled=existing.scheduled, initial_start=start)
-    tell_unalterable(context, identity, wanted, found, "Remove the job there and run the task again.")
+    context.find_unalterable(identity, wanted, found, "Remove the job there and run the task again.")
     statements = _alterations(context, kind, wanted, existing, found)
     if not statements:
         return
